@@ -1,0 +1,16 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+
+const signals = new AsyncLocalStorage<AbortSignal>();
+
+/**
+ * Runs `work` so that everything it awaits belongs to `signal`: the database adapter ends the statements of an
+ * aborted signal instead of letting them run on for nobody.
+ */
+export function withCancellation<T>(signal: AbortSignal, work: () => T): T {
+  return signals.run(signal, work);
+}
+
+/** The signal that the current asynchronous work belongs to, if any. */
+export function currentSignal(): AbortSignal | undefined {
+  return signals.getStore();
+}

@@ -1,0 +1,17 @@
+import type { Principal } from './model.ts';
+import type { Operations } from './operations.ts';
+import type { Tenants } from './tenants.ts';
+import type { Watch } from './watch.ts';
+
+/** What both faces of the service, GraphQL and gRPC, are made of. */
+export interface Core {
+  readonly tenants: Tenants;
+  readonly operations: Operations;
+  readonly watch: Watch;
+}
+
+/**
+ * Who sends this `authorization` header.
+ * @throws {UnauthenticatedError} when there is none, or it is not to be believed
+ */
+export type Authenticate = (authorization: string | undefined) => Promise<Principal>;

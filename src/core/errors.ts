@@ -1,0 +1,87 @@
+/** Every code that a caller can meet; each transport has one table from these to its own. */
+export type ErrorCode =
+  | 'BAD_USER_INPUT'
+  | 'NOT_FOUND'
+  | 'SUBDOMAIN_TAKEN'
+  | 'VERSION_CONFLICT'
+  | 'IDEMPOTENCY_CONFLICT'
+  | 'INVALID_STATE'
+  | 'UNAUTHENTICATED'
+  | 'FORBIDDEN'
+  | 'LIMIT_EXCEEDED'
+  | 'UNAVAILABLE';
+
+/** An error whose message is meant for the caller. Anything else that is thrown is masked. */
+export abstract class DomainError extends Error {
+  abstract readonly code: ErrorCode;
+}
+
+export interface FieldError {
+  /** The field's name as callers write it, with dots for nesting. */
+  readonly path: string;
+  readonly message: string;
+}
+
+export class ValidationError extends DomainError {
+  readonly code = 'BAD_USER_INPUT';
+  readonly fieldErrors: readonly FieldError[];
+  constructor(fieldErrors: readonly FieldError[]) {
+    super(fieldErrors.map(({ path, message }) => (path === '' ? message : `${path} ${message}`)).join('; '));
+    this.fieldErrors = fieldErrors;
+  }
+}
+
+export class NotFoundError extends DomainError {
+  readonly code = 'NOT_FOUND';
+  constructor(what: 'tenant' | 'operation') {
+    super(`There is no such ${what}; check the id, and whether it was deleted.`);
+  }
+}
+
+export class SubdomainTakenError extends DomainError {
+  readonly code = 'SUBDOMAIN_TAKEN';
+  constructor(subdomain: string) {
+    super(`The subdomain "${subdomain}" belongs to another tenant; choose another one.`);
+  }
+}
+
+export class VersionConflictError extends DomainError {
+  readonly code = 'VERSION_CONFLICT';
+  readonly currentVersion: number;
+  constructor(expectedVersion: number, currentVersion: number) {
+    super(
+      `The tenant is at version ${currentVersion}, not ${expectedVersion}; read it again and repeat the change.`,
+    );
+    this.currentVersion = currentVersion;
+  }
+}
+
+export class InvalidStateError extends DomainError {
+  readonly code = 'INVALID_STATE';
+}
+
+export class IdempotencyConflictError extends DomainError {
+  readonly code = 'IDEMPOTENCY_CONFLICT';
+  constructor() {
+    super('This idempotency key was used with another input; use a new key for a new request.');
+  }
+}
+
+export class UnauthenticatedError extends DomainError {
+  readonly code = 'UNAUTHENTICATED';
+}
+
+export class ForbiddenError extends DomainError {
+  readonly code = 'FORBIDDEN';
+}
+
+export class LimitExceededError extends DomainError {
+  readonly code = 'LIMIT_EXCEEDED';
+}
+
+export class UnavailableError extends DomainError {
+  readonly code = 'UNAVAILABLE';
+  constructor(options?: ErrorOptions) {
+    super('The database cannot be reached; try again in a moment.', options);
+  }
+}

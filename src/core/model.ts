@@ -1,0 +1,81 @@
+/** The nouns of the domain, as every layer passes them on. Times are the database's clock. */
+
+export const tenantStatuses = ['PROVISIONING', 'ACTIVE', 'INACTIVE', 'ERROR'] as const;
+export type TenantStatus = (typeof tenantStatuses)[number];
+
+export const operationKinds = ['PROVISION', 'SUSPEND', 'RESUME', 'DELETE', 'RESTORE', 'MIGRATE'] as const;
+export type OperationKind = (typeof operationKinds)[number];
+
+export const operationStates = ['PENDING', 'RUNNING', 'SUCCEEDED', 'FAILED', 'CANCELLED'] as const;
+export type OperationState = (typeof operationStates)[number];
+
+export const stepStatuses = ['PENDING', 'IN_PROGRESS', 'SUCCESS', 'FAILED'] as const;
+export type StepStatus = (typeof stepStatuses)[number];
+
+export const deletedFilters = ['EXCLUDE', 'INCLUDE', 'ONLY'] as const;
+/** Which tenants a look-up sees: live ones, all, or deleted ones alone. */
+export type DeletedFilter = (typeof deletedFilters)[number];
+
+export interface Tenant {
+  readonly id: string;
+  readonly name: string;
+  readonly subdomain: string;
+  /** The address in the clear; decrypted at the moment it is read. */
+  readonly contactEmail: string;
+  readonly contactEmailIndex: string;
+  readonly tier: string;
+  readonly status: TenantStatus;
+  readonly version: number;
+  readonly schemaVersion: number;
+  readonly lastSequence: number;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+  readonly deletedAt: Date | null;
+  readonly operationId: string | null;
+}
+
+export interface Operation {
+  readonly id: string;
+  readonly tenantId: string;
+  readonly kind: OperationKind;
+  readonly state: OperationState;
+  readonly attempt: number;
+  readonly error: string | null;
+  readonly nextAttemptAt: Date | null;
+  readonly fence: number;
+  readonly leaseUntil: Date | null;
+  readonly createdAt: Date;
+  readonly startedAt: Date | null;
+  readonly finishedAt: Date | null;
+}
+
+/** One moment of an operation; `sequence` counts 1, 2, 3 … per tenant without gaps. */
+export interface ProvisioningEvent {
+  readonly tenantId: string;
+  readonly operationId: string;
+  readonly kind: OperationKind;
+  readonly operationState: OperationState;
+  readonly sequence: number;
+  readonly step: string;
+  readonly status: StepStatus;
+  readonly completedSteps: number;
+  readonly totalSteps: number;
+  readonly message: string | null;
+  readonly tenantStatus: TenantStatus;
+  readonly createdAt: Date;
+}
+
+/** What a caller is: a subject that idempotency keys belong to, and a role. */
+export interface Principal {
+  readonly subject: string;
+  readonly role: Role;
+}
+
+/** From the least to the most that a role may do; each includes the ones before it. */
+export const roles = ['viewer', 'editor', 'admin'] as const;
+export type Role = (typeof roles)[number];
+
+/** Whether `role` may do what needs `needed`. */
+export function roleIncludes(role: Role, needed: Role): boolean {
+  return roles.indexOf(role) >= roles.indexOf(needed);
+}

@@ -1,0 +1,271 @@
+import { randomUUID } from 'node:crypto';
+import {
+  ForbiddenError,
+  IdempotencyConflictError,
+  InvalidStateError,
+  NotFoundError,
+  SubdomainTakenError,
+  VersionConflictError,
+} from './errors.ts';
+import {
+  type DeletedFilter,
+  type Operation,
+  type Principal,
+  type ProvisioningEvent,
+  type Role,
+  roleIncludes,
+  type Tenant,
+} from './model.ts';
+import {
+  type EventFeed,
+  IdempotencyKeyUsedError,
+  type Registry,
+  type RegistryTransaction,
+  type StartedOperation,
+  type TenantChanges,
+  type TenantQuery,
+} from './ports.ts';
+import {
+  type CreateTenantInput,
+  parse,
+  type Rules,
+  tenantFilter,
+  type UpdateTenantInput,
+  uuid,
+} from './validation.ts';
+
+export interface TenantsOptions {
+  readonly registry: Registry;
+  readonly feed: Pick<EventFeed, 'publish'>;
+  readonly rules: Rules;
+  /** A keyed hash, 43 characters; `purpose` separates the uses. */
+  readonly digest: (purpose: string, value: string) => string;
+}
+
+/** A tenant and the operation that its change started. */
+export interface TenantChange {
+  readonly tenant: Tenant;
+  readonly operation: Operation;
+}
+
+export type Tenants = ReturnType<typeof createTenants>;
+
+/** What callers do with tenants; every acknowledged change is durable with its operation and its job. */
+export function createTenants({ registry, feed, rules, digest }: TenantsOptions) {
+  /** Commits, then tells who listens. */
+  async function change<T extends { readonly events: readonly ProvisioningEvent[] }>(
+    work: (transaction: RegistryTransaction) => Promise<T>,
+  ): Promise<Omit<T, 'events'>> {
+    const { events, ...result } = await registry.transaction(work);
+    feed.publish(events);
+    return result;
+  }
+
+  /** What an earlier request with this idempotency key made, as it is now. */
+  async function earlier(subject: string, key: string, inputHash: string): Promise<TenantChange | null> {
+    const found = await registry.findIdempotencyKey(subject, key);
+    if (found === null) return null;
+    if (found.inputHash !== inputHash) throw new IdempotencyConflictError();
+    const tenant = await registry.find(found.tenantId, 'INCLUDE');
+    const operation = tenant?.operationId ? await registry.findOperation(tenant.operationId) : null;
+    if (tenant === null || operation === null) throw new NotFoundError('tenant');
+    return { tenant, operation };
+  }
+
+  /**
+   * Accepts a new tenant: it is `PROVISIONING` until a worker has made its schema.
+   * @throws {ValidationError} {SubdomainTakenError} {IdempotencyConflictError}
+   */
+  async function create(principal: Principal, input: CreateTenantInput): Promise<TenantChange> {
+    const { idempotencyKey, ...data } = parse(rules.createTenant, input);
+    const tier = data.tier ?? 'standard';
+    const inputHash = digest(
+      'idempotency',
+      JSON.stringify([data.name, data.subdomain, data.contactEmail.toLowerCase(), tier]),
+    );
+    const idempotency = idempotencyKey
+      ? { subject: principal.subject, key: idempotencyKey, inputHash }
+      : null;
+    const repeated = () => idempotency && earlier(idempotency.subject, idempotency.key, inputHash);
+    const known = await repeated();
+    if (known) return known;
+    try {
+      const started = await registry.create({ ...data, tier, id: randomUUID(), idempotency });
+      feed.publish([started.event]);
+      return started;
+    } catch (error) {
+      // The same request ran beside this one and was first; either constraint may have noticed.
+      if (error instanceof IdempotencyKeyUsedError || error instanceof SubdomainTakenError) {
+        const first = await repeated();
+        if (first) return first;
+      }
+      throw error;
+    }
+  }
+
+  /** The tenant, or null when it is unknown or `deleted` hides it. @throws {ValidationError} when the id is no UUID */
+  async function find(id: string, deleted: DeletedFilter = 'EXCLUDE'): Promise<Tenant | null> {
+    return registry.find(parse(uuid, id), deleted);
+  }
+
+  /** The tenant. @throws {NotFoundError} {ValidationError} */
+  async function get(id: string, deleted: DeletedFilter = 'EXCLUDE'): Promise<Tenant> {
+    const tenant = await find(id, deleted);
+    if (tenant === null) throw new NotFoundError('tenant');
+    return tenant;
+  }
+
+  /** The live tenant with this subdomain, in any case and with surrounding blanks. */
+  async function findBySubdomain(subdomain: string): Promise<Tenant | null> {
+    const trimmed = subdomain.trim();
+    return /^[a-z0-9-]{1,63}$/i.test(trimmed) ? registry.findBySubdomain(trimmed.toLowerCase()) : null;
+  }
+
+  /** @throws {ValidationError} for a filter that breaks a rule */
+  async function list(query: TenantQuery, selection: object = {}): Promise<Tenant[]> {
+    return registry.list({ ...query, filter: parse(tenantFilter, query.filter) }, selection);
+  }
+
+  /**
+   * Changes what is given. `status` is what a client believes the tenant to be or wants it to be: the present one
+   * changes nothing, `ACTIVE` and `INACTIVE` start a RESUME or SUSPEND in the same transaction. Only an admin's `role`
+   * may change it, which is seen under the lock: who is no admin never starts an operation.
+   * @throws {ValidationError} {NotFoundError} {VersionConflictError} {SubdomainTakenError} {InvalidStateError}
+   * @throws {ForbiddenError}
+   */
+  async function update(
+    input: UpdateTenantInput,
+    status: Tenant['status'] | null = null,
+    role: Role = 'viewer',
+  ): Promise<Tenant> {
+    const { id, expectedVersion, ...data } = parse(rules.updateTenant, input);
+    const { tenant } = await change(async (transaction) => {
+      const present = await lockLive(transaction, id);
+      if (expectedVersion != null && expectedVersion !== present.version) {
+        throw new VersionConflictError(expectedVersion, present.version);
+      }
+      const changes = realChanges(data, present);
+      const updated = Object.keys(changes).length > 0 ? await transaction.update(id, changes) : present;
+      if (status === null || status === updated.status) return { tenant: updated, events: [] };
+      if (!roleIncludes(role, 'admin')) {
+        throw new ForbiddenError(
+          `To change a tenant's status needs the role admin; the token's role is ${role}.`,
+        );
+      }
+      if (status !== 'ACTIVE' && status !== 'INACTIVE') {
+        throw new InvalidStateError(
+          `A tenant cannot be set to ${status.toLowerCase()}; it is ${updated.status.toLowerCase()}.`,
+        );
+      }
+      const started = await startSwitch(transaction, updated, status);
+      return { tenant: started.tenant, events: [started.event] };
+    });
+    return tenant;
+  }
+
+  /** Starts taking the tenant's access away or giving it back. @throws {NotFoundError} {InvalidStateError} {ValidationError} */
+  async function switchTo(id: string, status: 'ACTIVE' | 'INACTIVE'): Promise<TenantChange> {
+    const tenantId = parse(uuid, id);
+    return change(async (transaction) => {
+      const started = await startSwitch(transaction, await lockLive(transaction, tenantId), status);
+      return { ...started, events: [started.event] };
+    });
+  }
+
+  /**
+   * Deletes the tenant: it is hidden and its subdomain free at once, its data stays. What runs is cancelled.
+   * `changed` is false when it was deleted before.
+   * @throws {NotFoundError} for an id that never was {ValidationError}
+   */
+  async function remove(
+    id: string,
+  ): Promise<{ tenant: Tenant; operation: Operation | null; changed: boolean }> {
+    const tenantId = parse(uuid, id);
+    return change(async (transaction) => {
+      const present = await transaction.lock(tenantId);
+      if (present === null) throw new NotFoundError('tenant');
+      if (present.deletedAt !== null) return { tenant: present, operation: null, changed: false, events: [] };
+      const running = await transaction.unfinishedOperation(tenantId);
+      const cancelled = running ? [await transaction.cancel(running)] : [];
+      await transaction.delete(tenantId);
+      const { event, ...started } = await transaction.start(tenantId, 'DELETE');
+      return { ...started, changed: true, events: [...cancelled, event] };
+    });
+  }
+
+  /**
+   * Brings a deleted tenant back under its subdomain, in the status that it had; one that never came up is
+   * provisioned anew.
+   * @throws {NotFoundError} {SubdomainTakenError} {InvalidStateError} {ValidationError}
+   */
+  async function restore(id: string): Promise<TenantChange> {
+    const tenantId = parse(uuid, id);
+    return change(async (transaction) => {
+      const present = await transaction.lock(tenantId);
+      if (present === null) throw new NotFoundError('tenant');
+      if (await transaction.isSubdomainTaken(present.subdomain, tenantId)) {
+        throw new SubdomainTakenError(present.subdomain);
+      }
+      if (present.deletedAt === null)
+        throw new InvalidStateError('The tenant is not deleted; there is nothing to restore.');
+      await refuseUnfinished(transaction, tenantId);
+      await transaction.restore(tenantId);
+      const cameUp = present.status === 'ACTIVE' || present.status === 'INACTIVE';
+      const { event, ...started } = await transaction.start(tenantId, cameUp ? 'RESTORE' : 'PROVISION');
+      return { ...started, events: [event] };
+    });
+  }
+
+  return {
+    create,
+    find,
+    get,
+    findBySubdomain,
+    list,
+    update,
+    remove,
+    restore,
+    suspend: (id: string) => switchTo(id, 'INACTIVE'),
+    resume: (id: string) => switchTo(id, 'ACTIVE'),
+  };
+}
+
+async function lockLive(transaction: RegistryTransaction, id: string): Promise<Tenant> {
+  const tenant = await transaction.lock(id);
+  if (tenant === null || tenant.deletedAt !== null) throw new NotFoundError('tenant');
+  return tenant;
+}
+
+async function refuseUnfinished(transaction: RegistryTransaction, tenantId: string): Promise<void> {
+  const unfinished = await transaction.unfinishedOperation(tenantId);
+  if (unfinished !== null) {
+    throw new InvalidStateError(
+      `The tenant's ${unfinished.kind} operation is not finished; wait for its end and try again.`,
+    );
+  }
+}
+
+async function startSwitch(
+  transaction: RegistryTransaction,
+  tenant: Tenant,
+  status: 'ACTIVE' | 'INACTIVE',
+): Promise<StartedOperation> {
+  await refuseUnfinished(transaction, tenant.id);
+  const from = status === 'ACTIVE' ? 'INACTIVE' : 'ACTIVE';
+  if (tenant.status !== from) {
+    throw new InvalidStateError(
+      `Only a tenant that is ${from.toLowerCase()} can become ${status.toLowerCase()}; this one is ${tenant.status.toLowerCase()}.`,
+    );
+  }
+  return transaction.start(tenant.id, status === 'ACTIVE' ? 'RESUME' : 'SUSPEND');
+}
+
+/** What is given and differs; null and absent both mean unchanged. */
+function realChanges(
+  data: { readonly [K in keyof TenantChanges]: TenantChanges[K] | null | undefined },
+  present: Tenant,
+): TenantChanges {
+  const differs = ([field, value]: [string, unknown]) =>
+    value != null && value !== Reflect.get(present, field);
+  return Object.fromEntries(Object.entries(data).filter(differs));
+}
