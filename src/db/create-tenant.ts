@@ -1,0 +1,63 @@
+import { randomUUID } from 'node:crypto';
+import type pg from 'pg';
+import { SubdomainTakenError } from '../core/errors.ts';
+import { IdempotencyKeyUsedError, type NewTenant, type StartedOperation } from '../core/ports.ts';
+import { violatedConstraint } from './errors.ts';
+import type { KeyRing } from './key-ring.ts';
+import { readEvent, readOperation, readTenant, type SqlRow } from './rows.ts';
+import { startOperationSql, startParameters } from './start-operation.ts';
+
+const tenantSql = `
+  INSERT INTO tenants (id, name, subdomain, contact_email, contact_email_index, tier, last_sequence, operation_id)
+  VALUES ($1::uuid, $2, $3, $4, $5, $6, 1, $7::uuid)
+  RETURNING *`;
+const sql = startOperationSql(tenantSql, 7);
+const withKeySql = startOperationSql(
+  tenantSql,
+  7,
+  `,
+k AS (
+  INSERT INTO idempotency_keys (subject, key, input_hash, tenant_id, expires_at)
+  VALUES ($11, $12, $13, $1::uuid, now() + interval '24 hours')
+)`,
+);
+
+/**
+ * Stores a new tenant with all that belongs to it in one statement; what Prisma would cost per call is what this path
+ * is measured against.
+ * @throws {SubdomainTakenError} {IdempotencyKeyUsedError}
+ */
+export async function createTenant(
+  pool: pg.Pool,
+  keyRing: KeyRing,
+  tenant: NewTenant,
+): Promise<StartedOperation> {
+  const { id, name, subdomain, contactEmail, tier, idempotency } = tenant;
+  const parameters = [
+    id,
+    name,
+    subdomain,
+    keyRing.seal(contactEmail, { tenantId: id, field: 'contactEmail' }),
+    keyRing.emailIndex(contactEmail),
+    tier,
+    ...startParameters(randomUUID(), 'PROVISION'),
+  ];
+  try {
+    const { rows } = idempotency
+      ? await pool.query<SqlRow>(withKeySql, [
+          ...parameters,
+          idempotency.subject,
+          idempotency.key,
+          idempotency.inputHash,
+        ])
+      : await pool.query<SqlRow>(sql, parameters);
+    const [row] = rows;
+    if (row === undefined) throw new Error('the insert of a tenant answered nothing');
+    return { tenant: readTenant(row, keyRing), operation: readOperation(row), event: readEvent(row) };
+  } catch (error) {
+    const constraint = violatedConstraint(error);
+    if (constraint === 'tenants_live_subdomain_key') throw new SubdomainTakenError(subdomain);
+    if (constraint === 'idempotency_keys_pkey') throw new IdempotencyKeyUsedError();
+    throw error;
+  }
+}

@@ -1,0 +1,64 @@
+import pg from 'pg';
+import type { DatabaseSettings } from './database-settings.ts';
+import { hasCode } from './error-code.ts';
+import { isUnavailable } from './errors.ts';
+import type { EncryptionKey, KeyRing } from './key-ring.ts';
+import { establishRegistry } from './registry-identity.ts';
+import { migrateRegistry, underMigrationLock } from './registry-migrator.ts';
+
+export interface OpenRegistry {
+  readonly registryId: string;
+  readonly keyRing: KeyRing;
+  /** The migrations that were applied now. */
+  readonly applied: readonly string[];
+}
+
+/**
+ * Migrates the registry and finds out who it is, one process at a time.
+ * @throws {KeyRingRefusedError} when the keys are not this registry's; other errors say in one line what the database
+ *   refused
+ */
+export async function openRegistry(
+  settings: DatabaseSettings,
+  keys: readonly EncryptionKey[],
+): Promise<OpenRegistry> {
+  try {
+    return await underMigrationLock(settings, async (client) => {
+      const applied = await migrateRegistry(settings, client);
+      await client.query('BEGIN');
+      const identity = await establishRegistry(client, keys);
+      await client.query('COMMIT');
+      return { ...identity, applied };
+    });
+  } catch (error) {
+    throw explained(error, settings);
+  }
+}
+
+/** What an administrator or operator can do about the usual ways in which a database refuses. */
+function explained(error: unknown, { host, port, user, database }: DatabaseSettings): unknown {
+  const server = `PostgreSQL at ${host}:${port}`;
+  const says = (what: string) => new Error(what, { cause: error });
+  const reason = error instanceof Error ? error.message : String(error);
+  if (hasCode(error, '28P01')) {
+    return says(`--db-user, --db-pass: ${server} does not let the user "${user}" in with this password`);
+  }
+  if (hasCode(error, '28000')) {
+    return says(`--db-user: ${server} does not let the user "${user}" in: ${reason}`);
+  }
+  if (isUnavailable(error)) {
+    // A server that answers says why it does not serve: it starts, it stops, it is full.
+    return error instanceof pg.DatabaseError
+      ? says(`--db-host, --db-port: ${server} does not serve now: ${reason}`)
+      : says(`--db-host, --db-port: ${server} cannot be reached; start it, or name another one`);
+  }
+  if (hasCode(error, '3D000')) {
+    return says(`--db-name: ${server} has no database "${database}"; deploy/administrator.sql makes it`);
+  }
+  if (hasCode(error, '42501')) {
+    return says(
+      `the user "${user}" lacks a right on the database "${database}"; deploy/administrator.sql gives it`,
+    );
+  }
+  return error;
+}

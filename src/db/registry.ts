@@ -1,0 +1,83 @@
+import type pg from 'pg';
+import type { DeletedFilter } from '../core/model.ts';
+import type { Registry } from '../core/ports.ts';
+import type { Prisma } from '../generated/prisma/client.ts';
+import { createTenant } from './create-tenant.ts';
+import { lostToAnother, reachingDatabase } from './errors.ts';
+import type { KeyRing } from './key-ring.ts';
+import { liveOrDeleted } from './middleware/soft-delete.ts';
+import type { RegistryClient } from './prisma-client.ts';
+import { createRegistryTransaction } from './registry-transaction.ts';
+import { operationPage, tenantPage } from './tenant-queries.ts';
+
+export interface RegistryOptions {
+  readonly client: RegistryClient;
+  readonly pool: pg.Pool;
+  readonly keyRing: KeyRing;
+}
+
+/** How often a transaction is begun that PostgreSQL ends for the sake of others. */
+const attempts = 3;
+
+/** The registry on PostgreSQL: Prisma with its extensions, and plain SQL where one statement does it all. */
+export function createRegistry({ client, pool, keyRing }: RegistryOptions): Registry {
+  return {
+    create: (tenant) => reachingDatabase(() => createTenant(pool, keyRing, tenant)),
+    find: (id, deleted) =>
+      reachingDatabase(() => client.tenant.findFirst({ where: { id, ...visibility(deleted) } })),
+    findBySubdomain: (subdomain) => reachingDatabase(() => client.tenant.findFirst({ where: { subdomain } })),
+    list: (query, selection) =>
+      reachingDatabase(() => {
+        const { where, ...page } = tenantPage(query);
+        const shown = visibility(query.filter.deleted ?? 'EXCLUDE');
+        return client.tenant.findMany({ ...selection, ...page, where: { AND: [...where.AND, shown] } });
+      }),
+    findOperation: (id) => reachingDatabase(() => client.operation.findFirst({ where: { id } })),
+    listOperations: (tenantId, page, selection) =>
+      reachingDatabase(() => client.operation.findMany({ ...selection, ...operationPage(tenantId, page) })),
+    findIdempotencyKey: (subject, key) =>
+      reachingDatabase(async () => {
+        // A key that has run out is as good as none, and would be in the way of its next use.
+        await pool.query(
+          'DELETE FROM idempotency_keys WHERE subject = $1 AND key = $2 AND expires_at <= now()',
+          [subject, key],
+        );
+        return client.idempotencyKey.findUnique({
+          where: { subject_key: { subject, key } },
+          select: { inputHash: true, tenantId: true },
+        });
+      }),
+    transaction: (work) =>
+      reachingDatabase(() =>
+        repeating(() =>
+          client.$transaction((transaction) => work(createRegistryTransaction(transaction, keyRing))),
+        ),
+      ),
+  };
+}
+
+/**
+ * Two renames that swap their subdomains wait for each other, and PostgreSQL ends one. It is told how the other one
+ * ended when it begins again.
+ */
+async function repeating<T>(transaction: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await transaction();
+    } catch (error) {
+      if (attempt === attempts || !lostToAnother(error)) throw error;
+    }
+  }
+}
+
+/** Live tenants are what the client shows unless the question decides about `deletedAt`. */
+function visibility(deleted: DeletedFilter): Prisma.TenantWhereInput {
+  switch (deleted) {
+    case 'EXCLUDE':
+      return {};
+    case 'INCLUDE':
+      return { AND: [liveOrDeleted] };
+    case 'ONLY':
+      return { deletedAt: { not: null } };
+  }
+}

@@ -1,0 +1,97 @@
+import type { Operation, ProvisioningEvent, Tenant } from '../core/model.ts';
+import type { KeyRing } from './key-ring.ts';
+
+// Rows of plain SQL, under the names of the domain: a column `contact_email` of table `t` is selected as
+// "tenant.contactEmail", so that one row can carry several entities.
+
+const tenant = {
+  id: 'id',
+  name: 'name',
+  subdomain: 'subdomain',
+  contactEmail: 'contact_email',
+  contactEmailIndex: 'contact_email_index',
+  tier: 'tier',
+  status: 'status',
+  version: 'version',
+  schemaVersion: 'schema_version',
+  lastSequence: 'last_sequence',
+  createdAt: 'created_at',
+  updatedAt: 'updated_at',
+  deletedAt: 'deleted_at',
+  operationId: 'operation_id',
+} as const satisfies Record<keyof Tenant, string>;
+
+const operation = {
+  id: 'id',
+  tenantId: 'tenant_id',
+  kind: 'kind',
+  state: 'state',
+  attempt: 'attempt',
+  error: 'error',
+  nextAttemptAt: 'next_attempt_at',
+  fence: 'fence',
+  leaseUntil: 'lease_until',
+  createdAt: 'created_at',
+  startedAt: 'started_at',
+  finishedAt: 'finished_at',
+} as const satisfies Record<keyof Operation, string>;
+
+const event = {
+  tenantId: 'tenant_id',
+  operationId: 'operation_id',
+  kind: 'kind',
+  operationState: 'operation_state',
+  sequence: 'sequence',
+  step: 'step',
+  status: 'status',
+  completedSteps: 'completed_steps',
+  totalSteps: 'total_steps',
+  message: 'message',
+  tenantStatus: 'tenant_status',
+  createdAt: 'created_at',
+} as const satisfies Record<keyof ProvisioningEvent, string>;
+
+interface Entities {
+  tenant: Tenant;
+  operation: Operation;
+  event: ProvisioningEvent;
+}
+
+const columns: { readonly [K in keyof Entities]: Readonly<Record<keyof Entities[K], string>> } = {
+  tenant,
+  operation,
+  event,
+};
+
+export type SqlRow = Record<string, unknown>;
+
+/** The select list that reads `entity` from a table or query called `alias`. */
+export function selectList(entity: keyof Entities, alias: string): string {
+  return Object.entries(columns[entity])
+    .map(([field, column]) => `${alias}.${column} AS "${entity}.${field}"`)
+    .join(', ');
+}
+
+/** The entity that a row selected by {@link selectList} carries. The select list is what makes this true. */
+function read<K extends keyof Entities>(entity: K, row: SqlRow): Entities[K] {
+  return Object.fromEntries(
+    Object.keys(columns[entity]).map((field) => [field, row[`${entity}.${field}`]]),
+  ) as unknown as Entities[K];
+}
+
+/** A tenant whose address is decrypted at the moment somebody reads it. */
+export function readTenant(row: SqlRow, keyRing: KeyRing): Tenant {
+  const sealed = read('tenant', row);
+  return Object.defineProperty({ ...sealed }, 'contactEmail', {
+    enumerable: true,
+    get: () => keyRing.open(sealed.contactEmail, { tenantId: sealed.id, field: 'contactEmail' }),
+  });
+}
+
+export function readOperation(row: SqlRow): Operation {
+  return read('operation', row);
+}
+
+export function readEvent(row: SqlRow): ProvisioningEvent {
+  return read('event', row);
+}
