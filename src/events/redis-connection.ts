@@ -1,0 +1,43 @@
+import { Redis } from 'ioredis';
+import type { Logger } from 'pino';
+
+/** After this long an answer is not waited for any more: the server hangs, or is out of reach. */
+const commandTimeoutMs = 2_000;
+const longestRetryMs = 2_000;
+
+/**
+ * A connection that comes back by itself, for ever. A command that cannot be sent now, or is not answered before the
+ * connection breaks, fails at once: nothing is queued, nothing is sent twice, no promise is left over for nobody.
+ *
+ * @param url `redis://` or `rediss://`
+ * @param name what the server and the log call it
+ */
+export function connectRedis(url: string, name: 'publisher' | 'subscriber', log: Logger): Redis {
+  const redis = new Redis(url, {
+    // A blank would be refused, silently.
+    connectionName: `tenant-management-service:${name}`,
+    connectTimeout: 5_000,
+    commandTimeout: commandTimeoutMs,
+    keepAlive: 10_000,
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    // The client would ignore the acknowledgement, and its failure would end the process.
+    autoResubscribe: false,
+    retryStrategy: (times) => Math.min(50 * 2 ** Math.min(times, 6), longestRetryMs),
+  });
+  let reason: unknown;
+  let away = false;
+  redis.on('error', (error) => {
+    reason = error;
+  });
+  redis.on('reconnecting', () => {
+    if (!away) log.warn({ err: reason }, `the Redis ${name} has no connection; it tries again until it has`);
+    away = true;
+  });
+  redis.on('ready', () => {
+    if (away) log.info(`the Redis ${name} is connected again`);
+    away = false;
+    reason = undefined;
+  });
+  return redis;
+}
