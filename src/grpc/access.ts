@@ -1,0 +1,48 @@
+import type { Metadata } from '@grpc/grpc-js';
+import type { Authenticate } from '../core/core.ts';
+import { ForbiddenError } from '../core/errors.ts';
+import { type Principal, type Role, roleIncludes } from '../core/model.ts';
+
+/** The least role that a method needs; `open` ones ask for no token. Whatever is not here is refused. */
+const access: ReadonlyMap<string, Role | 'open'> = new Map([
+  ['/tenant.v1.TenantService/CreateTenant', 'editor'],
+  ['/tenant.v1.TenantService/GetTenant', 'viewer'],
+  // A change of status needs an admin; whether there is one, core sees under the tenant's lock.
+  ['/tenant.v1.TenantService/UpdateTenant', 'editor'],
+  ['/tenant.v1.TenantService/DeleteTenant', 'admin'],
+  // Deleted tenants are for admins alone, here and when watching; their handlers see to it.
+  ['/tenant.v1.TenantService/ListTenants', 'viewer'],
+  ['/tenant.v1.TenantService/RestoreTenant', 'admin'],
+  ['/tenant.v1.TenantService/RetryOperation', 'editor'],
+  ['/tenant.v1.TenantService/CancelOperation', 'editor'],
+  ['/tenant.v1.TenantService/WatchProvisioning', 'viewer'],
+  ['/grpc.health.v1.Health/Check', 'open'],
+  ['/grpc.health.v1.Health/List', 'open'],
+  ['/grpc.health.v1.Health/Watch', 'open'],
+]);
+
+/** Who calls an open method: nobody, with nothing but a viewer's rights. */
+const anybody: Principal = { subject: 'anonymous', role: 'viewer' };
+
+/**
+ * Who calls `method` (a full path, `/package.Service/Method`), when they may.
+ * @throws {UnauthenticatedError} {ForbiddenError}
+ */
+export async function admit(
+  method: string,
+  metadata: Metadata,
+  authenticate: Authenticate,
+): Promise<Principal> {
+  const needed = access.get(method);
+  if (needed === 'open') return anybody;
+  const principal = await authenticate(metadata.get('authorization')[0]?.toString());
+  if (needed === undefined) throw new ForbiddenError('Nobody may call this method.');
+  requireRole(principal, needed, 'This call');
+  return principal;
+}
+
+/** @throws {ForbiddenError} `what` begins its message */
+export function requireRole({ role }: Principal, needed: Role, what: string): void {
+  if (roleIncludes(role, needed)) return;
+  throw new ForbiddenError(`${what} needs the role ${needed}; the token's role is ${role}.`);
+}

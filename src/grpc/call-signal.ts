@@ -1,0 +1,58 @@
+import { type ServerUnaryCall, status } from '@grpc/grpc-js';
+import { CallError } from './call-error.ts';
+
+/** What Node's timers can count, milliseconds. */
+const longestTimer = 2_147_483_647;
+/**
+ * The client's clock for its deadline starts before ours. When it gives up this little before our deadline,
+ * milliseconds, then that was the reason.
+ */
+const clockDifferenceMs = 25;
+
+/** What unary calls and streams have in common here. */
+export type EndingCall = Pick<ServerUnaryCall<unknown, unknown>, 'cancelled' | 'getDeadline' | 'on' | 'off'>;
+
+export interface CallSignal extends Disposable {
+  readonly signal: AbortSignal;
+}
+
+/**
+ * A signal that is aborted with a `CallError` when the call's deadline passes, its client goes away, or
+ * `draining` is aborted. Disposed of, it is never aborted any more.
+ */
+export function createCallSignal(call: EndingCall, draining: AbortSignal | null): CallSignal {
+  const controller = new AbortController();
+  const deadline = Number(call.getDeadline());
+
+  const cancelled = () => {
+    if (Date.now() >= deadline - clockDifferenceMs) expired();
+    else controller.abort(new CallError(status.CANCELLED, 'The client cancelled the call.'));
+  };
+  const expired = () => {
+    controller.abort(
+      new CallError(status.DEADLINE_EXCEEDED, 'The deadline passed before the call was done.'),
+    );
+  };
+  const drained = () => {
+    controller.abort(
+      new CallError(status.UNAVAILABLE, 'The server is shutting down; call again to go on elsewhere.'),
+    );
+  };
+
+  call.on('cancelled', cancelled);
+  draining?.addEventListener('abort', drained);
+  // The transport has a timer of its own, but it is not heard of while a client does not read.
+  const remaining = deadline - Date.now();
+  const timer = remaining <= longestTimer ? setTimeout(expired, remaining) : undefined;
+  if (call.cancelled) cancelled();
+  if (draining?.aborted) drained();
+
+  return {
+    signal: controller.signal,
+    [Symbol.dispose]() {
+      clearTimeout(timer);
+      call.off('cancelled', cancelled);
+      draining?.removeEventListener('abort', drained);
+    },
+  };
+}

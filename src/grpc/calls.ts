@@ -1,0 +1,125 @@
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import {
+  type handleServerStreamingCall,
+  type handleUnaryCall,
+  type Metadata,
+  type ServerUnaryCall,
+  type StatusObject,
+  status,
+} from '@grpc/grpc-js';
+import type { Logger } from 'pino';
+import { withCancellation } from '../core/cancellation.ts';
+import type { Authenticate } from '../core/core.ts';
+import type { Principal } from '../core/model.ts';
+import { admit } from './access.ts';
+import { createCallSignal, type EndingCall } from './call-signal.ts';
+import { isExpected, statusOf } from './errors.ts';
+import type { CallMetrics } from './metrics.ts';
+import { readable, type UnreadableRequest } from './requests.ts';
+
+/** What a handler knows of a call besides its request. */
+export interface CallContext {
+  readonly principal: Principal;
+  readonly metadata: Metadata;
+  /** Aborted when nobody waits for the answer any more. */
+  readonly signal: AbortSignal;
+}
+
+/** A unary call or a server stream, its request received. */
+type IncomingCall<Request> = EndingCall &
+  Pick<ServerUnaryCall<Request | UnreadableRequest, unknown>, 'request' | 'metadata' | 'getPath'>;
+
+export interface CallsOptions {
+  readonly authenticate: Authenticate;
+  readonly metrics: CallMetrics;
+  readonly log: Pick<Logger, 'error'>;
+  /** Ends the streams when it is aborted; unary calls may finish. */
+  readonly draining: AbortSignal;
+}
+
+export type Calls = ReturnType<typeof createCalls>;
+
+/** What every call goes through, whatever its service. */
+export function createCalls({ authenticate, metrics, log, draining }: CallsOptions) {
+  /** Does the work of one call. Never rejects: an error is a status. */
+  async function perform<Request, Result>(
+    call: IncomingCall<Request>,
+    ending: AbortSignal | null,
+    work: (request: Request, context: CallContext) => Promise<Result>,
+  ): Promise<{ readonly result: Result } | { readonly failure: StatusObject }> {
+    const path = call.getPath();
+    // 1. The clock starts.
+    const end = metrics.begin(path);
+    // 2. The caller's deadline and cancellation become a signal, which the database adapter obeys.
+    using ended = createCallSignal(call, ending);
+    const { signal } = ended;
+    try {
+      const result = await withCancellation(signal, () =>
+        unlessAborted(signal, async () => {
+          // 3. Who calls, and may they?
+          const principal = await admit(path, call.metadata, authenticate);
+          // 4. The work.
+          return work(readable(call.request), { principal, metadata: call.metadata, signal });
+        }),
+      );
+      end(status.OK);
+      return { result };
+    } catch (error) {
+      // 5. What went wrong, in the caller's terms. What fails after the call ended failed because of that.
+      const reason: unknown = signal.aborted ? signal.reason : error;
+      const requestId = randomUUID();
+      if (!isExpected(reason)) log.error({ err: reason, requestId, method: path }, 'a gRPC call failed');
+      const failure = statusOf(reason, requestId);
+      end(failure.code);
+      return { failure };
+    }
+  }
+
+  /** A handler of unary calls. */
+  function unary<Request, Response>(
+    work: (request: Request, context: CallContext) => Promise<Response>,
+  ): handleUnaryCall<Request | UnreadableRequest, Response> {
+    return async (call, respond) => {
+      const outcome = await perform(call, null, work);
+      if ('failure' in outcome) respond(outcome.failure);
+      else respond(null, outcome.result);
+    };
+  }
+
+  /** A handler of server streams; `send` waits while the client does not read, and throws when the call has ended. */
+  function serverStream<Request, Response>(
+    work: (
+      request: Request,
+      context: CallContext,
+      send: (message: Response) => Promise<void>,
+    ) => Promise<void>,
+  ): handleServerStreamingCall<Request | UnreadableRequest, Response> {
+    return async (call) => {
+      const outcome = await perform<Request, void>(call, draining, (request, context) =>
+        work(request, context, async (message) => {
+          context.signal.throwIfAborted();
+          if (!call.write(message)) await once(call, 'drain', { signal: context.signal });
+        }),
+      );
+      // How grpc-js is told the status of a stream; what was written before goes out first.
+      if ('failure' in outcome) call.emit('error', outcome.failure);
+      else call.end();
+    };
+  }
+
+  return { unary, serverStream };
+}
+
+/** The work's result. Rejects as soon as the signal is aborted, even where the work does not notice. */
+async function unlessAborted<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  signal.throwIfAborted();
+  const aborted = Promise.withResolvers<never>();
+  const abort = () => aborted.reject(signal.reason);
+  signal.addEventListener('abort', abort);
+  try {
+    return await Promise.race([work(), aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}

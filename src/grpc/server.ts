@@ -1,0 +1,119 @@
+import { readFile } from 'node:fs/promises';
+import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from '@grpc/grpc-js';
+import type { Logger } from 'pino';
+import type { Registry } from 'prom-client';
+import type { Authenticate, Core } from '../core/core.ts';
+import { HealthService } from '../generated/proto/grpc/health/v1/health.ts';
+import { TenantServiceService } from '../generated/proto/tenant/v1/tenant.ts';
+import { createCalls } from './calls.ts';
+import { createDescriptorIndex } from './descriptor-index.ts';
+import { createHealthService, createServing } from './health-service.ts';
+import { createCallMetrics } from './metrics.ts';
+import { createReflectionService, reflectionServices } from './reflection-service.ts';
+import { tolerant } from './requests.ts';
+import { createTenantService } from './tenant-service.ts';
+
+export interface GrpcServerOptions {
+  readonly core: Core;
+  readonly authenticate: Authenticate;
+  readonly host: string;
+  /** 0 is any free one. */
+  readonly port: number;
+  /** Whether clients may ask for the protos. */
+  readonly reflection: boolean;
+  /** Where `grpc_server_*` are registered. */
+  readonly metrics: Registry;
+  readonly log: Pick<Logger, 'error'>;
+}
+
+export interface GrpcServer extends AsyncDisposable {
+  readonly port: number;
+  /** What health checks answer; not serving at first. */
+  setServing(serving: boolean): void;
+  /**
+   * Accepts nothing new, ends the streams with UNAVAILABLE and lets the other calls finish, for `deadlineMs` at most;
+   * then it cuts them off.
+   */
+  drain(deadlineMs: number): Promise<void>;
+}
+
+const options = {
+  // The largest request that makes sense is under 4 KiB.
+  'grpc.max_receive_message_length': 64 * 1024,
+  // What clients accept unless told otherwise.
+  'grpc.max_send_message_length': 4 * 1024 * 1024,
+  // A client that vanished without a word is noticed within 80 s; its streams end, and what they hold.
+  'grpc.keepalive_time_ms': 60_000,
+  'grpc.keepalive_timeout_ms': 20_000,
+  // Per connection; a watch holds one as long as it runs.
+  'grpc.max_concurrent_streams': 1_000,
+  // Statistics that nobody reads, at a price per call.
+  'grpc.enable_channelz': 0,
+};
+
+/**
+ * Serves the gRPC face of `core`.
+ * @throws {Error} when the address cannot be listened on; the message is one line
+ */
+export async function createGrpcServer({
+  core,
+  authenticate,
+  host,
+  port: wantedPort,
+  reflection,
+  metrics,
+  log,
+}: GrpcServerOptions): Promise<GrpcServer> {
+  const services = ['tenant.v1.TenantService'];
+  const draining = new AbortController();
+  const serving = createServing();
+  const calls = createCalls({
+    authenticate,
+    metrics: createCallMetrics(metrics),
+    log,
+    draining: draining.signal,
+  });
+
+  // grpc-js writes to the console what callers sent, and says there once more what it throws.
+  setLogVerbosity(logVerbosity.NONE);
+  const server = new Server(options);
+  server.addService(tolerant(TenantServiceService), createTenantService(core, calls));
+  server.addService(tolerant(HealthService), createHealthService(serving, services, calls));
+  if (reflection) {
+    const descriptors = await readFile(new URL('../generated/descriptors.binpb', import.meta.url));
+    const named = [...services, 'grpc.health.v1.Health', 'grpc.reflection.v1.ServerReflection'];
+    const service = createReflectionService(createDescriptorIndex(descriptors), named);
+    for (const definition of reflectionServices) server.addService(definition, service);
+  }
+
+  const authority = host.includes(':') ? `[${host}]` : host;
+  const port = await listen(server, `${authority}:${wantedPort}`);
+
+  let drained: Promise<void> | null = null;
+  const drain = (deadlineMs: number) => {
+    drained ??= new Promise((resolve) => {
+      serving.set(false);
+      draining.abort();
+      // First this, since only it destroys what is open at the deadline; it keeps no process alive.
+      server.drain(`${authority}:${port}`, deadlineMs);
+      server.tryShutdown(() => resolve());
+    });
+    return drained;
+  };
+
+  return {
+    port,
+    setServing: serving.set,
+    drain,
+    [Symbol.asyncDispose]: () => drain(0),
+  };
+}
+
+function listen(server: Server, address: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
+      if (error === null) resolve(port);
+      else reject(new Error(`gRPC cannot listen on ${address} (--host, --port): ${error.message}`));
+    });
+  });
+}

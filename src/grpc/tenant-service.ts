@@ -1,0 +1,132 @@
+import type { Core } from '../core/core.ts';
+import { tenantCursor } from '../core/cursor.ts';
+import { parse } from '../core/validation.ts';
+import type {
+  CancelOperationRequest,
+  CancelOperationResponse,
+  CreateTenantRequest,
+  CreateTenantResponse,
+  DeleteTenantRequest,
+  DeleteTenantResponse,
+  GetTenantRequest,
+  GetTenantResponse,
+  ListTenantsRequest,
+  ListTenantsResponse,
+  ProvisioningEvent,
+  RestoreTenantRequest,
+  RestoreTenantResponse,
+  RetryOperationRequest,
+  RetryOperationResponse,
+  TenantServiceService,
+  UpdateTenantRequest,
+  UpdateTenantResponse,
+  WatchProvisioningRequest,
+} from '../generated/proto/tenant/v1/tenant.ts';
+import { requireRole } from './access.ts';
+import type { CallContext, Calls } from './calls.ts';
+import { eventMessage, operationMessage, tenantMessage } from './tenant-messages.ts';
+import { checkSubdomainMetadata, idempotencyKeyOf } from './tenant-metadata.ts';
+import { byId, listOrder, tenantPage, wantedStatus, watchRequest } from './tenant-requests.ts';
+
+/** The handlers of `tenant.v1.TenantService`, for grpc-js. proto3 has no null: an empty string is an absent one. */
+export function createTenantService({ tenants, operations, watch }: Core, { unary, serverStream }: Calls) {
+  async function createTenant(
+    { name, subdomain, contactEmail, tier }: CreateTenantRequest,
+    { principal, metadata }: CallContext,
+  ): Promise<CreateTenantResponse> {
+    checkSubdomainMetadata(metadata, subdomain);
+    const idempotencyKey = idempotencyKeyOf(metadata);
+    const input = { name, subdomain, contactEmail, tier: tier || null, idempotencyKey };
+    const { tenant } = await tenants.create(principal, input);
+    return { tenant: tenantMessage(tenant) };
+  }
+
+  async function getTenant(request: GetTenantRequest): Promise<GetTenantResponse> {
+    const { id } = parse(byId, request);
+    return { tenant: tenantMessage(await tenants.get(id)) };
+  }
+
+  async function updateTenant(
+    request: UpdateTenantRequest,
+    { principal }: CallContext,
+  ): Promise<UpdateTenantResponse> {
+    const { status } = parse(wantedStatus, request);
+    const { id, name, subdomain } = request;
+    const changes = { id, name: name || null, subdomain: subdomain || null };
+    return { tenant: tenantMessage(await tenants.update(changes, status, principal.role)) };
+  }
+
+  async function deleteTenant(request: DeleteTenantRequest): Promise<DeleteTenantResponse> {
+    const { id } = parse(byId, request);
+    await tenants.remove(id);
+    return { success: true };
+  }
+
+  async function listTenants(
+    request: ListTenantsRequest,
+    { principal }: CallContext,
+  ): Promise<ListTenantsResponse> {
+    const { size, ...query } = tenantPage(request);
+    if ((query.filter.deleted ?? 'EXCLUDE') !== 'EXCLUDE')
+      requireRole(principal, 'admin', 'To see deleted tenants');
+    const rows = await tenants.list(query);
+    const page = rows.slice(0, size);
+    const last = rows.length > size ? page.at(-1) : undefined;
+    return {
+      tenants: page.map(tenantMessage),
+      nextPageToken: last === undefined ? '' : tenantCursor(last, listOrder.field),
+    };
+  }
+
+  async function restoreTenant(request: RestoreTenantRequest): Promise<RestoreTenantResponse> {
+    const { id } = parse(byId, request);
+    const { tenant } = await tenants.restore(id);
+    return { tenant: tenantMessage(tenant) };
+  }
+
+  async function retryOperation(request: RetryOperationRequest): Promise<RetryOperationResponse> {
+    const { id } = parse(byId, request);
+    const { operation } = await operations.retry(id);
+    return { operation: operationMessage(operation) };
+  }
+
+  async function cancelOperation(request: CancelOperationRequest): Promise<CancelOperationResponse> {
+    const { id } = parse(byId, request);
+    const { operation } = await operations.cancel(id);
+    return { operation: operationMessage(operation) };
+  }
+
+  async function watchProvisioning(
+    { tenantId, afterSequence }: WatchProvisioningRequest,
+    { principal, signal }: CallContext,
+    send: (event: ProvisioningEvent) => Promise<void>,
+  ): Promise<void> {
+    const { tenant_id, after_sequence } = parse(watchRequest, {
+      tenant_id: tenantId,
+      after_sequence: afterSequence,
+    });
+    await tenants.get(tenant_id, principal.role === 'admin' ? 'INCLUDE' : 'EXCLUDE');
+    signal.throwIfAborted();
+    const events = watch.one(tenant_id, after_sequence);
+    // Closes the subscription also while the loop waits for an event that may never come.
+    const close = () => void events.return?.();
+    signal.addEventListener('abort', close);
+    try {
+      for await (const event of events) await send(eventMessage(event));
+    } finally {
+      signal.removeEventListener('abort', close);
+    }
+  }
+
+  return {
+    createTenant: unary(createTenant),
+    getTenant: unary(getTenant),
+    updateTenant: unary(updateTenant),
+    deleteTenant: unary(deleteTenant),
+    listTenants: unary(listTenants),
+    restoreTenant: unary(restoreTenant),
+    retryOperation: unary(retryOperation),
+    cancelOperation: unary(cancelOperation),
+    watchProvisioning: serverStream(watchProvisioning),
+  } satisfies Record<keyof TenantServiceService, unknown>;
+}

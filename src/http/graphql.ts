@@ -1,0 +1,89 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { GraphQLSchema } from 'graphql';
+import { createYoga, type YogaServerOptions } from 'graphql-yoga';
+import type { Logger } from 'pino';
+import type { Authenticate } from '../core/core.ts';
+import type { GraphqlContext } from '../schema/context.ts';
+import { graphiqlOptions } from './graphiql.ts';
+import type { GraphqlMetrics } from './metrics.ts';
+import { useAuthentication } from './plugins/authentication.ts';
+import { useCancellation } from './plugins/cancellation.ts';
+import { useErrorMasking } from './plugins/error-masking.ts';
+import { useLogging } from './plugins/logging.ts';
+import { useMetrics } from './plugins/metrics.ts';
+import { useRequestLimits } from './plugins/request-limits.ts';
+import { createSubscriptions } from './plugins/subscriptions.ts';
+
+export interface GraphqlOptions {
+  readonly schema: GraphQLSchema;
+  /** What resolvers are given beside the principal. */
+  readonly context: Omit<GraphqlContext, 'principal'>;
+  readonly authenticate: Authenticate;
+  readonly metrics: GraphqlMetrics;
+  readonly log: Logger;
+  /** Browsers' origins that may call; `*` is all of them, none turns CORS off. */
+  readonly corsOrigins: readonly string[];
+  /** Whether a browser's GET shows GraphiQL: only in development on loopback. */
+  readonly graphiql: boolean;
+}
+
+export interface GraphqlHandler {
+  handle(request: IncomingMessage, response: ServerResponse): void | Promise<void>;
+  /** Ends every subscription with a `complete` event. */
+  completeSubscriptions(): void;
+}
+
+/** GraphQL over HTTP, subscriptions by server-sent events. */
+export function createGraphqlHandler(options: GraphqlOptions): GraphqlHandler {
+  const { schema, context, authenticate, metrics, log, corsOrigins, graphiql } = options;
+  const subscriptions = createSubscriptions(metrics.subscriptions);
+
+  const yoga = createYoga<object, Omit<GraphqlContext, 'principal'>>({
+    schema,
+    context,
+    plugins: [
+      // In the order in which a request meets them.
+      useRequestLimits(), // refuses bodies that are too long or no JSON, before they are read
+      useMetrics(metrics), // starts the clock before authentication, so that refusals are counted
+      useAuthentication(authenticate), // before parsing: strangers learn nothing of the schema
+      useLogging(log), // knows the principal
+      useCancellation(), // everything inside belongs to the request's signal
+      subscriptions.plugin, // outside of cancellation: it ends streams that wait
+      useErrorMasking(log), // sees every result last, also those of refusals above
+    ],
+    // Ours instead: `useErrorMasking` and `useRequestLimits`.
+    maskedErrors: false,
+    maxRequestBodySize: false,
+    logging: false,
+    cors: corsOf(corsOrigins),
+    graphiql: graphiql && graphiqlOptions,
+    // The page from the package, whole: Yoga's own loads its scripts from a CDN.
+    renderGraphiQL: async (options) =>
+      (await import('@graphql-yoga/render-graphiql')).renderGraphiQL(options),
+    landingPage: false,
+    batching: false,
+    multipart: false,
+  });
+
+  return {
+    handle: (request, response) => yoga(request, response),
+    completeSubscriptions: () => subscriptions.complete(),
+  };
+}
+
+function corsOf(origins: readonly string[]): YogaServerOptions<object, object>['cors'] {
+  if (origins.length === 0) return false;
+  return (request) => {
+    const origin = request.headers.get('origin');
+    // Another origin gets no header at all: Yoga's own list would answer `null`, which is what sandboxed pages are.
+    if (origin === null || !(origins.includes('*') || origins.includes(origin))) return false;
+    return {
+      origin: [...origins],
+      methods: ['GET', 'POST'],
+      allowedHeaders: ['authorization', 'content-type'],
+      // Tokens travel in a header; there are no cookies.
+      credentials: false,
+      maxAge: 600,
+    };
+  };
+}

@@ -1,0 +1,90 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+
+export interface PoolUsage {
+  readonly active: number;
+  readonly idle: number;
+  /** Requests that wait for a connection. */
+  readonly waiting: number;
+  readonly max: number;
+}
+
+export interface MetricsOptions {
+  /** Asked whenever the metrics are read. */
+  readonly pool: () => PoolUsage;
+}
+
+export type Metrics = ReturnType<typeof createMetrics>;
+export type GraphqlMetrics = Metrics['graphql'];
+
+/**
+ * The metrics of this process. Names are fixed, dashboards use them; no label holds a tenant, an address or free text.
+ * Others register theirs on the same `registry`.
+ */
+export function createMetrics({ pool }: MetricsOptions) {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  // Gauges whose names end like a counter's: `promtool check metrics` refuses the whole page for them.
+  for (const name of ['handles', 'requests', 'resources'])
+    registry.removeSingleMetric(`nodejs_active_${name}_total`);
+
+  const provisioned = new Counter({
+    name: 'tenants_provisioned_total',
+    help: 'Provisionings that ended, by how they ended.',
+    labelNames: ['status'],
+    registers,
+  });
+  for (const status of ['success', 'failed']) provisioned.inc({ status }, 0);
+
+  const provisioningDuration = new Histogram({
+    name: 'tenant_provisioning_duration_seconds',
+    help: 'From the acceptance of a provisioning to its end.',
+    buckets: [0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30, 60, 300],
+    registers,
+  });
+
+  new Gauge({
+    name: 'pool_connections',
+    help: 'Connections of a pool by what they do; waiting are the requests that have none yet.',
+    labelNames: ['pool', 'state'],
+    registers,
+    collect() {
+      const { active, idle, waiting } = pool();
+      this.set({ pool: 'registry', state: 'active' }, active);
+      this.set({ pool: 'registry', state: 'idle' }, idle);
+      this.set({ pool: 'registry', state: 'waiting' }, waiting);
+    },
+  });
+  new Gauge({
+    name: 'pool_connections_max',
+    help: 'Connections that a pool may have.',
+    labelNames: ['pool'],
+    registers,
+    collect() {
+      this.set({ pool: 'registry' }, pool().max);
+    },
+  });
+
+  return {
+    registry,
+    /** Counts a provisioning that ended, `seconds` after it was accepted. */
+    recordProvisioning(status: 'success' | 'failed', seconds: number): void {
+      provisioned.inc({ status });
+      provisioningDuration.observe(seconds);
+    },
+    graphql: {
+      duration: new Histogram({
+        name: 'graphql_operation_duration_seconds',
+        help: 'Until the answer is ready; of a subscription, until it streams.',
+        labelNames: ['operation_type', 'outcome'],
+        buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
+        registers,
+      }),
+      subscriptions: new Gauge({
+        name: 'graphql_subscriptions_active',
+        help: 'Subscriptions that stream.',
+        registers,
+      }),
+    },
+  };
+}

@@ -1,0 +1,48 @@
+import { randomUUID } from 'node:crypto';
+import { isAsyncIterable, mapAsyncIterator } from '@envelop/core';
+import { GraphQLError } from 'graphql';
+import type { Plugin } from 'graphql-yoga';
+import type { Logger } from 'pino';
+import { publicError, rootCause } from '../errors.ts';
+
+/**
+ * Shows callers the errors that are meant for them. Everything else becomes INTERNAL with a request id that stands in
+ * the log beside the error; no stack trace leaves the process.
+ */
+export function useErrorMasking(log: Logger): Plugin {
+  function shown(error: unknown, signal: AbortSignal): GraphQLError {
+    const known = publicError(error);
+    if (known !== null) return known;
+    const requestId = randomUUID();
+    const { nodes = null, path = null } = error instanceof GraphQLError ? error : {};
+    // A client that went away took its statements with it; that they failed is no news.
+    const level = signal.aborted ? 'debug' : 'error';
+    log[level]({ err: rootCause(error), requestId, path }, 'a GraphQL operation failed');
+    return new GraphQLError(
+      `Something went wrong here; the log has more under the request id ${requestId}.`,
+      {
+        nodes,
+        path,
+        extensions: {
+          code: 'INTERNAL',
+          requestId,
+          ...(path === null && { http: { status: 500, spec: true } }),
+        },
+      },
+    );
+  }
+
+  function mask<R extends object>(result: R, signal: AbortSignal): R {
+    const errors: unknown = Reflect.get(result, 'errors');
+    if (!Array.isArray(errors) || errors.length === 0) return result;
+    return { ...result, errors: errors.map((error) => shown(error, signal)) };
+  }
+
+  return {
+    // The last hook that sees a result, whatever made it: parsing, validation, execution or another plugin.
+    onResultProcess({ request: { signal }, result, setResult }) {
+      if (isAsyncIterable(result)) setResult(mapAsyncIterator(result, (value) => mask(value, signal)));
+      else setResult(mask(result, signal));
+    },
+  };
+}

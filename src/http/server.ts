@@ -1,0 +1,134 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Registry } from 'prom-client';
+import type { GraphqlHandler } from './graphql.ts';
+import { type HealthChecks, readHealth } from './health.ts';
+
+export interface HttpServerOptions {
+  readonly host: string;
+  /** 0 is any free port. */
+  readonly port: number;
+  readonly health: HealthChecks;
+  readonly metrics: Registry;
+  /** Whether traffic may come: false while starting and while draining. */
+  readonly isReady: () => boolean;
+}
+
+export interface HttpServer extends AsyncDisposable {
+  readonly port: number;
+  /** Opens /graphql; until then, and for good in a process that only works, there is nothing. */
+  serve(graphql: GraphqlHandler): void;
+  /**
+   * Stops accepting, completes the subscriptions and waits for what is in flight; after `deadlineMs` milliseconds the
+   * rest is cut.
+   */
+  drain(deadlineMs: number): Promise<void>;
+}
+
+type Route = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
+
+/** Serves /live, /health, /ready and /metrics, and /graphql when it is there. @throws when the port cannot be had, with a line that says so */
+export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
+  const { host, port, health, metrics, isReady } = options;
+  let draining = false;
+
+  const routes = new Map<string, Route>([
+    ['/live', get((_request, response) => json(response, 200, { status: 'ok' }))],
+    [
+      '/ready',
+      get((_request, response) => {
+        const ready = isReady() && !draining;
+        json(response, ready ? 200 : 503, { status: ready ? 'ready' : 'not ready' });
+      }),
+    ],
+    [
+      '/health',
+      get(async (_request, response) => {
+        const state = await readHealth(health);
+        json(response, state.status === 'down' ? 503 : 200, state);
+      }),
+    ],
+    [
+      '/metrics',
+      get(async (_request, response) => {
+        const text = await metrics.metrics();
+        response.writeHead(200, { 'content-type': metrics.contentType }).end(text);
+      }),
+    ],
+  ]);
+  let graphql: GraphqlHandler | null = null;
+
+  const server = createServer(
+    // A request must arrive within half a minute; how long its answer takes is up to GraphQL. Idle connections outlive
+    // the minute that load balancers keep theirs.
+    { headersTimeout: 10_000, requestTimeout: 30_000, keepAliveTimeout: 65_000 },
+    (request, response) => {
+      if (draining) response.shouldKeepAlive = false;
+      response.on('close', () => {
+        if (draining) setImmediate(() => server.closeIdleConnections());
+      });
+      answer(request, response).catch(() => {
+        if (response.headersSent) response.destroy();
+        else json(response, 500, { error: 'The request failed.' });
+      });
+    },
+  );
+
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = `http://${request.headers.host ?? 'localhost'}${request.url ?? '/'}`;
+    if (!URL.canParse(url))
+      return json(response, 400, { error: 'The address of the request cannot be read.' });
+    const route = routes.get(new URL(url).pathname);
+    if (route === undefined) return json(response, 404, { error: 'There is nothing here.' });
+    await route(request, response);
+  }
+
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) => reject(listenError(error, host, port)));
+    server.listen({ host, port }, resolve);
+  });
+
+  let closed: Promise<void> | null = null;
+  function drain(deadlineMs: number): Promise<void> {
+    draining = true;
+    closed ??= new Promise((resolve) => server.close(() => resolve()));
+    graphql?.completeSubscriptions();
+    server.closeIdleConnections();
+    const timer = setTimeout(() => server.closeAllConnections(), deadlineMs);
+    return closed.finally(() => clearTimeout(timer));
+  }
+
+  return {
+    port: (server.address() as AddressInfo).port,
+    serve(handler) {
+      graphql = handler;
+      routes.set('/graphql', handler.handle);
+    },
+    drain,
+    [Symbol.asyncDispose]: () => drain(0),
+  };
+}
+
+/** The route for GET and HEAD; other methods are refused. */
+function get(route: Route): Route {
+  return (request, response) => {
+    if (request.method === 'GET' || request.method === 'HEAD') return route(request, response);
+    response.setHeader('allow', 'GET, HEAD');
+    json(response, 405, { error: 'Only GET is answered here.' });
+  };
+}
+
+function json(response: ServerResponse, status: number, body: object): void {
+  response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' });
+  response.end(JSON.stringify(body));
+}
+
+function listenError(error: NodeJS.ErrnoException, host: string, port: number): Error {
+  const reason =
+    error.code === 'EADDRINUSE'
+      ? 'another program listens there; choose another port with --http-port'
+      : error.code === 'EACCES'
+        ? 'the port is not allowed; choose one above 1023 with --http-port'
+        : error.message;
+  return new Error(`Cannot listen for HTTP on ${host}:${port}: ${reason}.`, { cause: error });
+}

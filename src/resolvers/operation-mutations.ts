@@ -1,0 +1,27 @@
+import { z } from 'zod';
+import { InvalidStateError, NotFoundError, ValidationError } from '../core/errors.ts';
+import { parse } from '../core/validation.ts';
+import type { Builder } from '../schema/builder.ts';
+import { operationId } from '../schema/node-id.ts';
+import type { Types } from '../schema/types.ts';
+
+const operationArguments = z.object({ id: operationId });
+
+export function addOperationMutations(builder: Builder, { payloads }: Types): void {
+  builder.mutationFields((t) => ({
+    retryOperation: t.field({
+      type: payloads.retryOperation,
+      description: 'Lets a failed operation go on at the step that failed.',
+      args: { id: t.arg.id({ required: true }) },
+      errors: { types: [ValidationError, NotFoundError, InvalidStateError] },
+      resolve: (_root, args, { core }) => core.operations.retry(parse(operationArguments, args).id),
+    }),
+
+    cancelOperation: t.field({
+      type: payloads.cancelOperation,
+      args: { id: t.arg.id({ required: true }) },
+      errors: { types: [ValidationError, NotFoundError, InvalidStateError] },
+      resolve: (_root, args, { core }) => core.operations.cancel(parse(operationArguments, args).id),
+    }),
+  }));
+}

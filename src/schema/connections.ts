@@ -1,0 +1,93 @@
+import { queryFromInfo } from '@pothos/plugin-prisma';
+import { type PageInfoShape, resolveCursorConnection } from '@pothos/plugin-relay';
+import type { GraphQLResolveInfo } from 'graphql';
+import { operationCursor, parseCursor, type TenantOrder, tenantCursor } from '../core/cursor.ts';
+import { ValidationError } from '../core/errors.ts';
+import type { Operation, Tenant } from '../core/model.ts';
+import type { TenantFilter } from '../core/validation.ts';
+import type { GraphqlContext } from './context.ts';
+
+/** How many items a page has when the caller does not say. */
+const defaultSize = 20;
+
+// `validate` has refused sizes beyond core's largest page, so the plugin's own clamp never acts.
+const maxSize = 100;
+
+interface PageArguments {
+  readonly first?: number | null | undefined;
+  readonly last?: number | null | undefined;
+  readonly after?: string | null | undefined;
+  readonly before?: string | null | undefined;
+}
+
+/** Where a connection's items stand in the query, for the Prisma plugin to find what is selected of them. */
+const itemPaths = [['nodes'], ['edges', 'node']];
+
+/**
+ * A page of tenants: one call into core, with the selected relations along.
+ * @throws {ValidationError} for `first` with `last`, and for a cursor of another list
+ */
+export async function tenantsConnection(
+  args: PageArguments,
+  { filter, order }: { readonly filter: TenantFilter; readonly order: TenantOrder },
+  context: GraphqlContext,
+  info: GraphQLResolveInfo,
+) {
+  if (args.first != null && args.last != null) {
+    throw new ValidationError([{ path: 'last', message: 'cannot be given together with first' }]);
+  }
+  const selection = queryFromInfo({ context, info, typeName: 'Tenant', paths: itemPaths });
+  const connection = await resolveCursorConnection<Promise<Tenant[]>>(
+    { args, defaultSize, maxSize, toCursor: (tenant) => tenantCursor(tenant, order.field) },
+    ({ after, before, limit, inverted }) =>
+      context.core.tenants.list(
+        {
+          filter,
+          order,
+          after: after === undefined ? null : parseCursor(after, order.field, 'after'),
+          before: before === undefined ? null : parseCursor(before, order.field, 'before'),
+          limit,
+          inverted,
+        },
+        selection,
+      ),
+  );
+  return withoutEmptyCursors(connection);
+}
+
+/** A page of one tenant's operations, oldest first. @throws {ValidationError} for a cursor of another list */
+export async function operationsConnection(
+  tenantId: string,
+  args: Pick<PageArguments, 'first' | 'after'>,
+  context: GraphqlContext,
+  info: GraphQLResolveInfo,
+) {
+  const selection = queryFromInfo({ context, info, typeName: 'Operation', paths: itemPaths });
+  const connection = await resolveCursorConnection<Promise<Operation[]>>(
+    { args, defaultSize, maxSize, toCursor: operationCursor },
+    ({ after, limit, inverted }) =>
+      context.core.operations.list(
+        tenantId,
+        {
+          after: after === undefined ? null : parseCursor(after, 'OPERATION', 'after'),
+          before: null,
+          limit,
+          inverted,
+        },
+        selection,
+      ),
+  );
+  return withoutEmptyCursors(connection);
+}
+
+/** The plugin gives an empty page the cursors of the question, or ''; Relay's specification has none there. */
+function withoutEmptyCursors<Edge>(connection: {
+  readonly edges: readonly Edge[];
+  readonly pageInfo: PageInfoShape;
+}): { edges: readonly Edge[]; pageInfo: PageInfoShape } {
+  const { edges, pageInfo } = connection;
+  return {
+    edges,
+    pageInfo: edges.length > 0 ? pageInfo : { ...pageInfo, startCursor: null, endCursor: null },
+  };
+}

@@ -1,0 +1,53 @@
+import { pageSize } from '../core/validation.ts';
+import type { Builder } from './builder.ts';
+import { operationsConnection } from './connections.ts';
+import type { addOperation } from './operation.ts';
+import type { addTenantStatus } from './tenant-status.ts';
+
+interface Used {
+  readonly tenantStatus: ReturnType<typeof addTenantStatus>;
+  readonly operation: ReturnType<typeof addOperation>;
+}
+
+export function addTenant(builder: Builder, { tenantStatus, operation }: Used) {
+  // Not `t.connection`: that one also takes `last` and `before`.
+  const operations = builder.connectionObject(
+    { type: operation, name: 'TenantOperationsConnection' },
+    { name: 'TenantOperationsConnectionEdge' },
+  );
+  return builder.prismaNode('Tenant', {
+    description: 'A customer with a PostgreSQL schema of its own. The id is the same UUID as over gRPC.',
+    id: { field: 'id' },
+    // An unknown id reads null.
+    nullable: true,
+    fields: (t) => ({
+      name: t.exposeString('name'),
+      subdomain: t.exposeString('subdomain'),
+      contactEmail: t.field({
+        type: 'String',
+        nullable: true,
+        description: 'Null without the role admin.',
+        authScopes: { admin: true },
+        unauthorizedResolver: () => null,
+        // Reading the property decrypts it, so nobody else may even touch it.
+        resolve: ({ contactEmail }) => contactEmail,
+      }),
+      tier: t.exposeString('tier'),
+      status: t.expose('status', { type: tenantStatus }),
+      version: t.exposeInt('version', { description: 'Counts every visible change.' }),
+      schemaVersion: t.exposeInt('schemaVersion', {
+        description: 'The last tenant migration applied to the schema.',
+      }),
+      createdAt: t.expose('createdAt', { type: 'DateTime' }),
+      updatedAt: t.expose('updatedAt', { type: 'DateTime' }),
+      deletedAt: t.expose('deletedAt', { type: 'DateTime', nullable: true }),
+      operation: t.relation('operation', { nullable: true, description: 'The newest one.' }),
+      operations: t.field({
+        type: operations,
+        description: 'Oldest first; a page has 20 unless `first` says otherwise, at most 100.',
+        args: { first: t.arg.int({ validate: pageSize }), after: t.arg.string() },
+        resolve: ({ id }, args, context, info) => operationsConnection(id, args, context, info),
+      }),
+    }),
+  });
+}
