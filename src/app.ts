@@ -1,0 +1,230 @@
+import type { Logger } from 'pino';
+import { atMost } from './at-most.ts';
+import { isLoopback } from './config/hosts.ts';
+import type { Config } from './config.ts';
+import type { Core } from './core/core.ts';
+import { createOperations } from './core/operations.ts';
+import { createTenants } from './core/tenants.ts';
+import { createRules } from './core/validation.ts';
+import { createWatch } from './core/watch.ts';
+import type { DatabaseSettings } from './db/database-settings.ts';
+import { startEmbeddedPostgres } from './db/embedded-postgres.ts';
+import { createEventHistory } from './db/event-history.ts';
+import { openRegistry } from './db/open-registry.ts';
+import { createOperationJournal } from './db/operation-journal.ts';
+import { createPool, poolUsage } from './db/pool.ts';
+import { createPoolSessions } from './db/pool-sessions.ts';
+import { createRegistryClients } from './db/prisma-client.ts';
+import { createRegistry } from './db/registry.ts';
+import { operationTask } from './db/start-operation.ts';
+import { createTenantCredentials } from './db/tenant-credentials.ts';
+import type { Feed } from './events/feed.ts';
+import { createLocalFeed } from './events/local-feed.ts';
+import { createRedisFeed } from './events/redis-feed.ts';
+import { createGrpcServer, type GrpcServer } from './grpc/server.ts';
+import { createAuthenticate } from './http/authentication.ts';
+import { createGraphqlHandler } from './http/graphql.ts';
+import { createMetrics } from './http/metrics.ts';
+import { createHttpServer } from './http/server.ts';
+import { authentication, encryptionKeys } from './local-secrets.ts';
+import { withTenantSession } from './pools/tenant-session.ts';
+import { createSchema } from './resolvers/schema.ts';
+import { createOperationRunner } from './workers/run-operation.ts';
+import { createStepContexts } from './workers/step-context.ts';
+import { readTenantMigrations } from './workers/tenant-migrations.ts';
+import { startWorker } from './workers/worker.ts';
+
+/** What tests set otherwise; milliseconds. */
+export interface Timings {
+  /** A watcher reads the history again after this long without an event. */
+  readonly rereadIntervalMs: number;
+  /** A runner that is silent for this long has lost its operation. */
+  readonly leaseMs: number;
+  readonly sweepIntervalMs: number;
+  /** The first retry of a failed step; later ones wait longer. */
+  readonly firstRetryMs: number;
+  /** How long a drain waits for what is in flight. */
+  readonly drainMs: number;
+}
+
+const usualTimings: Timings = {
+  rereadIntervalMs: 10_000,
+  leaseMs: 10_000,
+  sweepIntervalMs: 2_000,
+  firstRetryMs: 500,
+  drainMs: 10_000,
+};
+
+/** How long a part may take to come down that was not done when the drain was over, milliseconds. */
+const abandonMs = 2_000;
+
+/** Connections to the registry's database: enough for the requests of one process and its worker's steps. */
+const requestConnections = 10;
+
+export interface App extends AsyncDisposable {
+  readonly core: Core;
+  readonly httpPort: number;
+  /** Null with `--role worker`. */
+  readonly grpcPort: number | null;
+  /** Where the admin token of a start without authentication settings is. */
+  readonly devTokenFile: string | null;
+}
+
+/**
+ * Builds the whole machine. Disposing it drains it: accept nothing more, finish what is in flight, then take the parts
+ * down in the reverse order.
+ * @throws when it cannot start as it is asked to, with a line that says why; nothing is left running then
+ */
+export async function createApp(config: Config, log: Logger, timings: Timings = usualTimings): Promise<App> {
+  await using parts = new AsyncDisposableStack();
+  const { role } = config;
+  const settings = await database(config, parts, log);
+  const { mode, devTokenFile } = await authentication(config);
+  const migrations = await readTenantMigrations(config.tenantMigrations);
+
+  const connections = requestConnections + 2 * config.workerConcurrency;
+  const pool = createPool(settings, {
+    max: connections,
+    name: 'tenant-management-service',
+    onError: (error) => log.warn({ err: error }, 'a connection to the database broke; it is replaced'),
+  });
+  // Who still holds a connection when it comes to this has had the time of the drain.
+  parts.defer(() => atMost(abandonMs, pool.end()));
+  const sessions = createPoolSessions(pool, settings);
+  const metrics = createMetrics({ pool: () => poolUsage(pool) });
+
+  // Listens first, so that a port that is taken is noticed early, and /ready says that we are starting.
+  let ready = false;
+  const redis: Pick<Feed, 'status'> = { status: async () => 'off' };
+  const http = await createHttpServer({
+    host: config.host,
+    port: config.httpPort,
+    health: {
+      database: async () => (await pool.query('SELECT')).command === 'SELECT',
+      redis: () => redis.status(),
+      worker: role === 'api' ? 'off' : 'up',
+    },
+    metrics: metrics.registry,
+    isReady: () => ready,
+  });
+  parts.use(http);
+
+  const { registryId, keyRing, applied } = await openRegistry(settings, await encryptionKeys(config, log));
+  if (applied.length > 0) log.info({ applied }, 'the registry was migrated');
+  const { client, includingDeleted } = createRegistryClients(pool, keyRing);
+  parts.defer(() => client.$disconnect());
+  const registry = createRegistry({ client, pool, keyRing });
+  const feed = parts.use(
+    config.redisUrl === null
+      ? await createLocalFeed(log)
+      : await createRedisFeed({ url: config.redisUrl, registryId, log }),
+  );
+  redis.status = feed.status;
+
+  const core: Core = {
+    tenants: createTenants({
+      registry,
+      feed,
+      rules: createRules(config.reservedSubdomains),
+      digest: keyRing.digest,
+    }),
+    operations: createOperations({ registry, feed }),
+    watch: createWatch({
+      history: createEventHistory(pool),
+      feed,
+      rereadIntervalMs: timings.rereadIntervalMs,
+    }),
+  };
+
+  let stopWorker: (() => Promise<void>) | null = null;
+  if (role !== 'api') {
+    const journal = createOperationJournal({ pool, leaseMs: timings.leaseMs });
+    const worker = await startWorker({
+      pool,
+      journal,
+      operationTask,
+      runOperation: createOperationRunner({
+        journal,
+        feed,
+        renewIntervalMs: timings.leaseMs / 3,
+        firstRetryMs: timings.firstRetryMs,
+        contextOf: createStepContexts({
+          registryId,
+          migrations,
+          password: createTenantCredentials(keyRing),
+          login: (user, password, work) => withTenantSession(settings, user, password, work),
+        }),
+        onEnd: ({ kind, state, seconds }) => {
+          if (kind === 'PROVISION')
+            metrics.recordProvisioning(state === 'SUCCEEDED' ? 'success' : 'failed', seconds);
+        },
+        log,
+      }),
+      concurrency: config.workerConcurrency,
+      sweepIntervalMs: timings.sweepIntervalMs,
+      log,
+    });
+    stopWorker = worker.stop;
+    parts.defer(() => atMost(abandonMs, worker.stop()));
+  }
+
+  let grpc: GrpcServer | null = null;
+  if (role !== 'worker') {
+    const authenticate = createAuthenticate(mode);
+    const loopback = isLoopback(config.host);
+    grpc = await createGrpcServer({
+      core,
+      authenticate,
+      host: config.host,
+      port: config.port,
+      reflection: !config.production,
+      metrics: metrics.registry,
+      log,
+    });
+    parts.use(grpc);
+    http.serve(
+      createGraphqlHandler({
+        schema: createSchema(),
+        context: { core, prismaIncludingDeleted: includingDeleted },
+        authenticate,
+        metrics: metrics.graphql,
+        log,
+        corsOrigins: config.corsOrigins,
+        graphiql: !config.production && loopback,
+      }),
+    );
+    grpc.setServing(true);
+  }
+  ready = true;
+
+  const running = parts.move();
+  return {
+    core,
+    httpPort: http.port,
+    grpcPort: grpc?.port ?? null,
+    devTokenFile,
+    async [Symbol.asyncDispose]() {
+      ready = false;
+      const { drainMs } = timings;
+      await Promise.all([
+        http.drain(drainMs),
+        grpc?.drain(drainMs),
+        stopWorker && atMost(drainMs, stopWorker()),
+      ]);
+      if (poolUsage(pool).active > 0) {
+        log.warn('not everything was done in time; its statements are ended');
+        await sessions.end().catch((error: unknown) => log.warn({ err: error }, 'the statements go on'));
+      }
+      await running.disposeAsync();
+    },
+  };
+}
+
+/** The database that is configured, or one of our own that stops with the process. */
+async function database(config: Config, parts: AsyncDisposableStack, log: Logger): Promise<DatabaseSettings> {
+  if (config.database.kind === 'external') return config.database.settings;
+  const embedded = parts.use(
+    await startEmbeddedPostgres({ dataDir: config.dataDir, log: (message) => log.info(message) }),
+  );
+  return embedded.registry;
+}

@@ -1,0 +1,119 @@
+import { ConfigError } from './config/config-error.ts';
+import { externalDatabase } from './config/database.ts';
+import { flags } from './config/flags.ts';
+import { helpText, versionText } from './config/help.ts';
+import { refuseDangers } from './config/refusals.ts';
+import { createSettings, type Environment, refuseStrayVariables, type Settings } from './config/settings.ts';
+import type { DatabaseSettings } from './db/database-settings.ts';
+import type { EncryptionKey } from './db/key-ring.ts';
+
+export { ConfigError };
+
+/** Everything the process is told from outside, checked and frozen. */
+export interface Config {
+  readonly host: string;
+  /** gRPC; 0 is any free port. */
+  readonly port: number;
+  /** GraphQL, health and metrics; 0 is any free port. */
+  readonly httpPort: number;
+  readonly role: 'all' | 'api' | 'worker';
+  readonly database:
+    | { readonly kind: 'embedded' }
+    | { readonly kind: 'external'; readonly settings: DatabaseSettings };
+  readonly redisUrl: string | null;
+  /** Absolute; may be missing still. */
+  readonly dataDir: string;
+  /** Absolute; a readable directory. */
+  readonly tenantMigrations: string;
+  readonly authentication:
+    | { readonly kind: 'none' }
+    | { readonly kind: 'secret'; readonly secret: Uint8Array }
+    /** A secret made once in the data directory. */
+    | { readonly kind: 'generated' };
+  /** The first writes, all read; null: one that is made once in the data directory. */
+  readonly encryptionKeys: readonly EncryptionKey[] | null;
+  readonly reservedSubdomains: ReadonlySet<string>;
+  /** Operations at once in this process. */
+  readonly workerConcurrency: number;
+  /** Origins as browsers send them; `*` is all of them. */
+  readonly corsOrigins: readonly string[];
+  readonly insecure: boolean;
+  readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
+  /** NODE_ENV is `production`. */
+  readonly production: boolean;
+}
+
+/** What the command line asks for. */
+export type Invocation =
+  | { readonly kind: 'serve'; readonly config: Config; readonly warnings: readonly string[] }
+  | { readonly kind: 'help'; readonly text: string }
+  | { readonly kind: 'version'; readonly text: string };
+
+/**
+ * Reads the command line and the environment: a flag wins over its `TMS_` variable, that over DATABASE_URL and
+ * REDIS_URL, those over the default.
+ * @param argv the arguments after the script's name
+ * @throws ConfigError whose message is one line without secrets; the process should print it and exit with code 2
+ */
+export function readInvocation(argv: readonly string[], env: Environment): Invocation {
+  const settings = createSettings(argv, env);
+  if (settings.value(flags.help)) return { kind: 'help', text: helpText() };
+  if (settings.value(flags.version)) return { kind: 'version', text: versionText() };
+  refuseStrayVariables(env);
+  const config = readConfig(settings, env);
+  refuseContradictions(config, settings);
+  const warnings = refuseDangers(config);
+  return deepFreeze({ kind: 'serve', config, warnings });
+}
+
+function readConfig(settings: Settings, env: Environment): Config {
+  const database = externalDatabase(settings, env);
+  return {
+    host: settings.value(flags.host),
+    port: settings.value(flags.port),
+    httpPort: settings.value(flags.httpPort),
+    role: settings.value(flags.role),
+    database: database === null ? { kind: 'embedded' } : { kind: 'external', settings: database },
+    redisUrl: settings.given(flags.redisUrl) ?? null,
+    dataDir: settings.value(flags.dataDir),
+    tenantMigrations: settings.value(flags.tenantMigrations),
+    authentication: readAuthentication(settings),
+    encryptionKeys: settings.given(flags.encryptionKeys) ?? null,
+    reservedSubdomains: settings.value(flags.reservedSubdomains),
+    workerConcurrency: settings.value(flags.workerConcurrency),
+    corsOrigins: settings.given(flags.corsOrigin) ?? [],
+    insecure: settings.value(flags.insecure),
+    logLevel: settings.value(flags.logLevel),
+    production: env.NODE_ENV === 'production',
+  };
+}
+
+function readAuthentication(settings: Settings): Config['authentication'] {
+  const secret = settings.given(flags.authSecret);
+  const off = settings.value(flags.noAuth);
+  if (off && secret) throw new ConfigError('--no-auth takes no --auth-secret beside it: give one of them');
+  if (off) return { kind: 'none' };
+  return secret ? { kind: 'secret', secret } : { kind: 'generated' };
+}
+
+function refuseContradictions(config: Config, settings: Settings): void {
+  if (config.port !== 0 && config.port === config.httpPort) {
+    throw new ConfigError(`--port and --http-port take two different ports, not ${config.port} for both`);
+  }
+  if (config.database.kind === 'external') return;
+  if (config.role !== 'all') {
+    throw new ConfigError(`--role ${config.role} takes an external database: give --db-host or DATABASE_URL`);
+  }
+  if (config.production && !settings.has(flags.dataDir)) {
+    throw new ConfigError(
+      '--data-dir takes the directory of the embedded database and is needed with NODE_ENV=production; give it, or --db-host',
+    );
+  }
+}
+
+/** Freezes objects and arrays all the way down; sets and bytes cannot be frozen, their types are read-only. */
+function deepFreeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return value;
+  for (const inner of Object.values(value)) deepFreeze(inner);
+  return Object.freeze(value);
+}

@@ -1,0 +1,223 @@
+import { join } from 'node:path';
+import { z } from 'zod';
+import * as values from './values.ts';
+
+/** One row of the table that parsing, environment names, help and messages all come from. */
+export interface Flag<T = unknown> {
+  readonly name: string;
+  /** What stands for the value in the help; absent: a boolean that needs none. */
+  readonly placeholder?: string;
+  /** Text to read when nothing is given; absent: none. */
+  readonly default?: string;
+  /** What the help shows as the default, when that is not `default` itself. */
+  readonly shown?: string;
+  readonly meaning: string;
+  /** Completes "--flag takes …" when a value is refused. */
+  readonly takes: string;
+  /** Its value is in no message, and it may also come from a file: `TMS_…_FILE`. */
+  readonly secret?: true;
+  /** A variable of another name that is read last. */
+  readonly alias?: string;
+  /** A command rather than a setting: not in the environment. */
+  readonly command?: true;
+  readonly schema: z.ZodType<T, string>;
+}
+
+/** The directory that holds package.json. */
+export const packageRoot = join(import.meta.dirname, '../..');
+
+const infrastructureNames = [
+  ...['www', 'api', 'admin', 'app', 'mail', 'smtp', 'imap', 'pop', 'mx', 'webmail', 'autodiscover'],
+  ...[
+    'autoconfig',
+    'postmaster',
+    'ftp',
+    'sftp',
+    'ssh',
+    'vpn',
+    'dns',
+    'ns',
+    'ns1',
+    'ns2',
+    'wpad',
+    'localhost',
+  ],
+  ...[
+    'cdn',
+    'static',
+    'assets',
+    'media',
+    'auth',
+    'login',
+    'sso',
+    'account',
+    'billing',
+    'dashboard',
+    'console',
+  ],
+  ...['docs', 'help', 'support', 'status', 'dev', 'test', 'staging', 'internal', 'root', 'graphql', 'grpc'],
+];
+
+const listenerPort = {
+  placeholder: 'port',
+  takes: 'a port from 0 (any free one) to 65535',
+  schema: values.wholeNumber(0, 65535),
+};
+const yesOrNo = { default: 'false', shown: 'off', takes: 'nothing, true or false', schema: values.truth };
+
+/** All flags, in the order of the help. */
+export const flags = {
+  port: { ...listenerPort, name: 'port', default: '50051', meaning: 'gRPC port' },
+  httpPort: {
+    ...listenerPort,
+    name: 'http-port',
+    default: '4000',
+    meaning: 'port of GraphQL, health and metrics',
+  },
+  host: {
+    name: 'host',
+    placeholder: 'host',
+    default: '127.0.0.1',
+    meaning: 'bind address of both ports',
+    takes: 'an IP address or a host name',
+    schema: values.host,
+  },
+  role: {
+    name: 'role',
+    placeholder: 'role',
+    default: 'all',
+    meaning: 'all; api: no worker; worker: no GraphQL, no gRPC',
+    takes: 'all, api or worker',
+    schema: z.enum(['all', 'api', 'worker']),
+  },
+  dbHost: {
+    name: 'db-host',
+    placeholder: 'host',
+    default: 'localhost',
+    meaning: 'PostgreSQL 14 to 18; without any --db flag an embedded one runs',
+    takes: 'a host name or an IP address',
+    schema: values.host,
+  },
+  dbPort: {
+    name: 'db-port',
+    placeholder: 'port',
+    default: '5432',
+    meaning: 'its port',
+    takes: 'a port from 1 to 65535',
+    schema: values.wholeNumber(1, 65535),
+  },
+  dbUser: {
+    name: 'db-user',
+    placeholder: 'user',
+    default: 'admin',
+    meaning: "the service's role: CREATEROLE, no superuser",
+    takes: 'a role name of at most 63 bytes',
+    schema: values.databaseName,
+  },
+  dbPass: {
+    name: 'db-pass',
+    placeholder: 'password',
+    default: 'securepassword',
+    meaning: 'its password',
+    takes: 'a password without control characters',
+    secret: true,
+    schema: values.databasePassword,
+  },
+  dbName: {
+    name: 'db-name',
+    placeholder: 'name',
+    default: 'tenant_registry',
+    meaning: 'database of the registry and the tenants',
+    takes: 'a database name of at most 63 bytes',
+    schema: values.databaseName,
+  },
+  redisUrl: {
+    name: 'redis-url',
+    placeholder: 'url',
+    meaning: 'Redis 6 or newer; without it events and cache stay in this process',
+    takes: 'redis://[user:password@]host[:port][/number] or the same with rediss://',
+    secret: true,
+    alias: 'REDIS_URL',
+    schema: values.redisUrl,
+  },
+  dataDir: {
+    name: 'data-dir',
+    placeholder: 'directory',
+    default: '.data',
+    meaning: 'embedded database, generated keys',
+    takes: 'a directory, which is made when it is missing',
+    schema: values.directory,
+  },
+  tenantMigrations: {
+    name: 'tenant-migrations',
+    placeholder: 'directory',
+    // The starter comes with the project, wherever the process was started.
+    default: join(packageRoot, 'prisma/tenant'),
+    shown: 'prisma/tenant',
+    meaning: 'SQL applied to every tenant schema',
+    takes: 'a readable directory',
+    schema: values.readableDirectory,
+  },
+  authSecret: {
+    name: 'auth-secret',
+    placeholder: 'secret',
+    meaning: 'HS256 secret of the tokens; on loopback one is generated',
+    takes: 'at least 32 bytes',
+    secret: true,
+    schema: values.authSecret,
+  },
+  noAuth: { ...yesOrNo, name: 'no-auth', meaning: 'everybody is admin; loopback only' },
+  encryptionKeys: {
+    name: 'encryption-keys',
+    placeholder: 'id:key,…',
+    meaning: 'base64 of 32 bytes each; the first writes, all read',
+    takes: 'id:base64(32 bytes), comma separated, ids of letters, digits, _ and - and at most 32 characters',
+    secret: true,
+    schema: values.encryptionKeys,
+  },
+  reservedSubdomains: {
+    name: 'reserved-subdomains',
+    placeholder: 'name,…',
+    default: infrastructureNames.join(','),
+    shown: 'www,api,admin,app,mail,…',
+    meaning: 'subdomains no tenant may have; replaces the list',
+    takes: 'DNS labels, comma separated',
+    schema: values.labels,
+  },
+  workerConcurrency: {
+    name: 'worker-concurrency',
+    placeholder: 'number',
+    default: '4',
+    meaning: 'operations at once in this process',
+    takes: 'a number from 1 to 64',
+    schema: values.wholeNumber(1, 64),
+  },
+  corsOrigin: {
+    name: 'cors-origin',
+    placeholder: 'origin,…',
+    meaning: "browsers' origins allowed",
+    takes: 'origins such as https://app.example.com, comma separated, without a path',
+    schema: values.origins,
+  },
+  insecure: { ...yesOrNo, name: 'insecure', meaning: 'accept, loudly, what is refused for security' },
+  logLevel: {
+    name: 'log-level',
+    placeholder: 'level',
+    default: 'info',
+    meaning: 'trace, debug, info, warn, error, fatal or silent',
+    takes: 'trace, debug, info, warn, error, fatal or silent',
+    schema: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
+  },
+  help: { ...yesOrNo, name: 'help', shown: '', meaning: 'print this table', command: true },
+  version: { ...yesOrNo, name: 'version', shown: '', meaning: 'print the version', command: true },
+} as const satisfies Record<string, Flag>;
+
+/** The variable that means the same as a flag: `TMS_` and its name in capitals. */
+export function variableOf(flag: Flag): string {
+  return `TMS_${flag.name.toUpperCase().replaceAll('-', '_')}`;
+}
+
+/** The variable that names a file with the value of a secret flag. */
+export function fileVariableOf(flag: Flag): string {
+  return `${variableOf(flag)}_FILE`;
+}

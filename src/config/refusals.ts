@@ -1,0 +1,72 @@
+import type { Config } from '../config.ts';
+import { ConfigError } from './config-error.ts';
+import { isLoopback, withoutBrackets } from './hosts.ts';
+
+/** Something dangerous about a configuration: refused, unless --insecure accepts it. */
+interface Danger {
+  readonly present: boolean;
+  readonly what: string;
+  readonly remedy: string;
+}
+
+/**
+ * Refuses what would put tenants' data in reach of strangers.
+ * @returns with --insecure, a warning for each thing that it accepted
+ * @throws ConfigError without --insecure, for the first of them
+ */
+export function refuseDangers(config: Config): readonly string[] {
+  const present = dangersOf(config).filter((danger) => danger.present);
+  const [first] = present;
+  if (first && !config.insecure) {
+    throw new ConfigError(`${first.what} is refused: ${first.remedy}, or accept it with --insecure`);
+  }
+  return present.map((danger) => `--insecure accepts ${danger.what}`);
+}
+
+function dangersOf(config: Config): readonly Danger[] {
+  const { authentication, database } = config;
+  const exposed = !isLoopback(config.host);
+  const remoteDatabase = database.kind === 'external' && !isLoopback(database.settings.host);
+  return [
+    {
+      present: exposed && authentication.kind === 'none',
+      what: `--no-auth with --host ${config.host} (everybody on the network is admin)`,
+      remedy: 'give --auth-secret instead',
+    },
+    {
+      present: exposed && authentication.kind === 'generated',
+      what: `--host ${config.host} without an authentication setting`,
+      remedy: 'give --auth-secret (at least 32 bytes)',
+    },
+    {
+      present: exposed,
+      what: `--host ${config.host} without TLS`,
+      remedy: 'take a loopback address such as 127.0.0.1',
+    },
+    {
+      present: remoteDatabase,
+      what: '--db-host outside loopback without TLS',
+      remedy: 'take a PostgreSQL on loopback',
+    },
+    {
+      present: remoteDatabase && config.encryptionKeys === null,
+      what: '--db-host outside loopback without --encryption-keys',
+      remedy: 'give id:base64(32 bytes)',
+    },
+    {
+      present: config.redisUrl !== null && isOpenRedis(config.redisUrl),
+      what: '--redis-url outside loopback without TLS',
+      remedy: 'take a rediss:// address',
+    },
+    {
+      present: config.corsOrigins.includes('*'),
+      what: '--cors-origin * (pages of every site)',
+      remedy: 'list origins such as https://app.example.com',
+    },
+  ];
+}
+
+function isOpenRedis(address: string): boolean {
+  const url = new URL(address);
+  return url.protocol === 'redis:' && !isLoopback(withoutBrackets(url.hostname));
+}

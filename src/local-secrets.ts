@@ -1,0 +1,54 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import type { Config } from './config.ts';
+import { createDataDirectory } from './db/data-directory.ts';
+import type { EncryptionKey } from './db/key-ring.ts';
+import { readOrCreatePrivateFile, writePrivateFile } from './db/private-file.ts';
+import type { AuthenticationMode } from './http/authentication.ts';
+import { issueToken } from './http/token.ts';
+
+// What a start that was given no secrets makes for itself, once, in its data directory (mode 0600).
+
+const devTokenDays = 30;
+
+/**
+ * The configured encryption keys, or the data directory's own.
+ * @throws when the file of the data directory is damaged
+ */
+export async function encryptionKeys(config: Config, log: Logger): Promise<readonly EncryptionKey[]> {
+  if (config.encryptionKeys !== null) return config.encryptionKeys;
+  const path = join(await createDataDirectory(config.dataDir), 'encryption-key');
+  const { content } = await readOrCreatePrivateFile(
+    path,
+    () => `local:${randomBytes(32).toString('base64')}`,
+  );
+  const [id, encoded] = content.split(':');
+  const key = Buffer.from(encoded ?? '', 'base64');
+  if (!id || key.length !== 32) throw new Error(`${path} is damaged: restore it from a backup`);
+  log.warn(
+    `contact addresses are encrypted under the generated key in ${path}: back it up, or give --encryption-keys`,
+  );
+  return [{ id, key }];
+}
+
+/** How callers are authenticated, and where the development token is, if there is one. */
+export async function authentication(
+  config: Config,
+): Promise<{ mode: AuthenticationMode; devTokenFile: string | null }> {
+  if (config.authentication.kind !== 'generated') return { mode: config.authentication, devTokenFile: null };
+  const dataDir = await createDataDirectory(config.dataDir);
+  const { content } = await readOrCreatePrivateFile(join(dataDir, 'auth-secret'), () =>
+    randomBytes(48).toString('base64url'),
+  );
+  const secret = new TextEncoder().encode(content);
+  const devTokenFile = join(dataDir, 'dev-token');
+  // Written at every start, so that it never runs out for somebody who starts now and then.
+  const token = await issueToken(secret, {
+    subject: 'developer',
+    role: 'admin',
+    expiresIn: devTokenDays * 86_400,
+  });
+  await writePrivateFile(devTokenFile, `${token}\n`);
+  return { mode: { kind: 'secret', secret }, devTokenFile };
+}
