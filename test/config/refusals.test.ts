@@ -1,0 +1,91 @@
+import { describe, expect, test } from 'vitest';
+import { isLoopback } from '../../src/config/hosts.ts';
+import { configOf, key, refusal, secret, served } from './invoke.ts';
+
+describe('what is dangerous', () => {
+  test('loopback is 127.0.0.0/8, ::1 and localhost', () => {
+    const local = [
+      '127.0.0.1',
+      '127.255.0.9',
+      '::1',
+      '0:0:0:0:0:0:0:1',
+      '::ffff:127.0.0.1',
+      'localhost',
+      'LOCALHOST',
+    ];
+    const remote = [
+      '0.0.0.0',
+      '::',
+      '128.0.0.1',
+      '10.0.0.1',
+      '::2',
+      '127.0.0.1.example.com',
+      'localhost.example.com',
+    ];
+    expect(local.filter((host) => !isLoopback(host))).toEqual([]);
+    expect(remote.filter(isLoopback)).toEqual([]);
+  });
+
+  const noSecret = 'give --auth-secret (at least 32 bytes), or accept it with --insecure';
+  const noTls = 'is refused: take a loopback address such as 127.0.0.1, or accept it with --insecure';
+  test.each([
+    [['--host=0.0.0.0'], `--host 0.0.0.0 without an authentication setting is refused: ${noSecret}`],
+    [['--host=::', `--auth-secret=${secret}`], `--host :: without TLS ${noTls}`],
+    [
+      ['--host=10.0.0.1', '--no-auth'],
+      '--no-auth with --host 10.0.0.1 (everybody on the network is admin) is refused: give --auth-secret instead, or accept it with --insecure',
+    ],
+    [
+      ['--db-host=db.example.com', '--encryption-keys', `a:${key}`],
+      '--db-host outside loopback without TLS is refused: take a PostgreSQL on loopback, or accept it with --insecure',
+    ],
+    [
+      ['--redis-url=redis://redis.example.com'],
+      '--redis-url outside loopback without TLS is refused: take a rediss:// address, or accept it with --insecure',
+    ],
+    [
+      ['--cors-origin=*'],
+      '--cors-origin * (pages of every site) is refused: list origins such as https://app.example.com, or accept it with --insecure',
+    ],
+  ])('%j is refused', (argv, line) => {
+    expect(refusal(argv)).toBe(line);
+    expect(served([...argv, '--insecure']).warnings).not.toEqual([]);
+  });
+
+  test('a database of DATABASE_URL is refused like one of --db-host', () => {
+    expect(refusal([], { DATABASE_URL: 'postgres://u:p@db.example.com/d' })).toContain(
+      '--db-host outside loopback',
+    );
+  });
+
+  test('with --insecure each of them is a warning', () => {
+    const argv = ['--host=0.0.0.0', '--db-host=10.0.0.2', '--redis-url=redis://10.0.0.3', '--cors-origin=*'];
+    const { config, warnings } = served([...argv, '--insecure']);
+    expect(warnings).toEqual([
+      '--insecure accepts --host 0.0.0.0 without an authentication setting',
+      '--insecure accepts --host 0.0.0.0 without TLS',
+      '--insecure accepts --db-host outside loopback without TLS',
+      '--insecure accepts --db-host outside loopback without --encryption-keys',
+      '--insecure accepts --redis-url outside loopback without TLS',
+      '--insecure accepts --cors-origin * (pages of every site)',
+    ]);
+    expect(config).toMatchObject({
+      insecure: true,
+      authentication: { kind: 'generated' },
+      encryptionKeys: null,
+      corsOrigins: ['*'],
+    });
+  });
+
+  test('--insecure with nothing dangerous warns of nothing, and lifts no other refusal', () => {
+    expect(served(['--insecure']).warnings).toEqual([]);
+    expect(refusal(['--insecure', '--port=x'])).toContain('--port takes');
+  });
+
+  test('--no-auth beside --auth-secret is a contradiction', () => {
+    const line = '--no-auth takes no --auth-secret beside it: give one of them';
+    expect(refusal(['--no-auth', `--auth-secret=${secret}`])).toBe(line);
+    expect(refusal(['--no-auth', '--insecure'], { TMS_AUTH_SECRET: secret })).toBe(line);
+    expect(configOf(['--no-auth=false', `--auth-secret=${secret}`]).authentication.kind).toBe('secret');
+  });
+});

@@ -1,0 +1,298 @@
+import { randomUUID } from 'node:crypto';
+import type pg from 'pg';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { FencedOffError, type OperationJournal, type TakenOperation } from '../../src/core/ports.ts';
+import { createOperationJournal } from '../../src/db/operation-journal.ts';
+import { createPool } from '../../src/db/pool.ts';
+import { activeTenant, type CoreApp, editor, newTenant, startCore } from '../core/core-app.ts';
+
+const leaseMs = 60_000;
+
+let app: CoreApp;
+let pool: pg.Pool;
+let journal: OperationJournal;
+let tenantId = '';
+let operationId = '';
+
+beforeAll(async () => {
+  app = await startCore({ worker: false });
+  pool = createPool(app.app.database, { max: 20, name: 'journal', onError: () => {} });
+  journal = createOperationJournal({ pool, leaseMs });
+});
+afterAll(async () => {
+  await pool?.end();
+  await app?.[Symbol.asyncDispose]();
+});
+
+beforeEach(async () => {
+  const { tenant, operation } = await app.core.tenants.create(editor, newTenant());
+  tenantId = tenant.id;
+  operationId = operation.id;
+});
+
+async function take(): Promise<TakenOperation> {
+  const taken = await journal.take(operationId);
+  if (taken === null) throw new Error('the operation was not to be had');
+  return taken;
+}
+
+const letLeaseRunOut = () =>
+  app.sql(`UPDATE operations SET lease_until = now() - interval '1 millisecond' WHERE id = $1`, [
+    operationId,
+  ]);
+
+/** All that a runner writes. */
+async function written() {
+  return {
+    tenant: await app.sql('SELECT status, version, last_sequence FROM tenants WHERE id = $1', [tenantId]),
+    operation: await app.sql('SELECT state, attempt, fence, error FROM operations WHERE id = $1', [
+      operationId,
+    ]),
+    steps: await app.sql(
+      'SELECT position, status, error FROM operation_steps WHERE operation_id = $1 ORDER BY position',
+      [operationId],
+    ),
+    sequences: (
+      await app.sql('SELECT sequence FROM provisioning_events WHERE tenant_id = $1 ORDER BY sequence', [
+        tenantId,
+      ])
+    ).map(({ sequence }) => sequence),
+  };
+}
+
+describe('an operation is taken', () => {
+  test('by one of twenty that try at once', async () => {
+    const tries = await Promise.all(Array.from({ length: 20 }, () => journal.take(operationId)));
+    const [taken, ...more] = tries.filter((result) => result !== null);
+    expect(more).toEqual([]);
+    expect(taken?.operation).toMatchObject({
+      id: operationId,
+      state: 'RUNNING',
+      attempt: 1,
+      fence: 1,
+      startedAt: expect.any(Date),
+      nextAttemptAt: null,
+    });
+    expect(taken?.steps).toEqual(
+      ['create_role', 'create_schema', 'apply_migrations', 'verify_isolation', 'activate'].map(
+        (name, position) => ({ position, name, done: false }),
+      ),
+    );
+    const [lease] = await app.sql(
+      'SELECT extract(epoch FROM lease_until - clock_timestamp())::float8 AS seconds FROM operations WHERE id = $1',
+      [operationId],
+    );
+    expect(lease?.seconds).toBeGreaterThan(50);
+    expect(lease?.seconds).toBeLessThanOrEqual(60);
+  });
+
+  test('again when its lease has run out, under a higher fence, with what is done', async () => {
+    const first = await take();
+    await journal.begin(first, 0);
+    await journal.perform(first, 0, async () => {});
+    await letLeaseRunOut();
+    const second = await take();
+    expect(second.operation).toMatchObject({ fence: 2, attempt: 2, startedAt: first.operation.startedAt });
+    expect(second.steps.map(({ done }) => done)).toEqual([true, false, false, false, false]);
+  });
+
+  test('not before its retry is due, not when it is finished, not when it is unknown', async () => {
+    const taken = await take();
+    await journal.begin(taken, 0);
+    await journal.fail(taken, 0, 'because', 3_600_000);
+    expect(await journal.take(operationId)).toBeNull();
+    await app.sql('UPDATE operations SET next_attempt_at = now() WHERE id = $1', [operationId]);
+    const again = await take();
+    await journal.fail(again, 0, 'because', null);
+    expect(await journal.take(operationId)).toBeNull();
+    expect(await journal.take(randomUUID())).toBeNull();
+  });
+});
+
+describe('a runner that holds its lease', () => {
+  test('lengthens it', async () => {
+    const taken = await take();
+    await app.sql(`UPDATE operations SET lease_until = now() + interval '1 second' WHERE id = $1`, [
+      operationId,
+    ]);
+    expect(await journal.renew(taken)).toBe(true);
+    const rows = await app.sql(
+      `SELECT lease_until > now() + interval '50 seconds' AS longer FROM operations WHERE id = $1`,
+      [operationId],
+    );
+    expect(rows).toEqual([{ longer: true }]);
+  });
+
+  test('tells each beginning and end with the next sequence', async () => {
+    const taken = await take();
+    const begun = await journal.begin(taken, 0);
+    const done = await journal.perform(taken, 0, async () => {});
+    const common = {
+      tenantId,
+      operationId,
+      kind: 'PROVISION',
+      step: 'create_role',
+      totalSteps: 5,
+      message: null,
+    };
+    const running = {
+      ...common,
+      operationState: 'RUNNING',
+      tenantStatus: 'PROVISIONING',
+      createdAt: expect.any(Date),
+    };
+    expect([begun, done]).toEqual([
+      { ...running, sequence: 2, status: 'IN_PROGRESS', completedSteps: 0 },
+      { ...running, sequence: 3, status: 'SUCCESS', completedSteps: 1 },
+    ]);
+    const stored = await app.sql(
+      'SELECT sequence, created_at FROM provisioning_events WHERE tenant_id = $1 AND sequence > 1 ORDER BY 1',
+      [tenantId],
+    );
+    expect(stored).toEqual(
+      [begun, done].map(({ sequence, createdAt }) => ({ sequence, created_at: createdAt })),
+    );
+  });
+
+  test('writes a step and its work together or not at all', async () => {
+    const taken = await take();
+    await journal.begin(taken, 0);
+    const before = await written();
+    const failing = journal.perform(taken, 0, async (sql) => {
+      await sql.query('UPDATE tenants SET schema_version = 7 WHERE id = $1', [tenantId]);
+      throw new Error('no');
+    });
+    await expect(failing).rejects.toThrow('no');
+    expect(await written()).toEqual(before);
+    await journal.perform(taken, 0, async (sql) => {
+      await sql.query('UPDATE tenants SET schema_version = 7 WHERE id = $1', [tenantId]);
+    });
+    expect(await app.sql('SELECT schema_version FROM tenants WHERE id = $1', [tenantId])).toEqual([
+      { schema_version: 7 },
+    ]);
+  });
+
+  test('ends the operation with its last step', async () => {
+    const taken = await take();
+    for (const { position } of taken.steps) {
+      await journal.begin(taken, position);
+      await journal.perform(taken, position, async () => {});
+    }
+    const after = await written();
+    expect(after.operation).toEqual([{ state: 'SUCCEEDED', attempt: 1, fence: 1, error: null }]);
+    expect(after.sequences).toEqual(Array.from({ length: 11 }, (_, index) => index + 1));
+    expect(await journal.renew(taken)).toBe(false);
+  });
+});
+
+describe('a step that fails', () => {
+  test('waits for its retry, whose job comes at that very moment', async () => {
+    const taken = await take();
+    await journal.begin(taken, 0);
+    const event = await journal.fail(taken, 0, 'because', 3_600_000);
+    expect(event).toMatchObject({
+      operationState: 'PENDING',
+      status: 'FAILED',
+      message: 'because',
+      tenantStatus: 'PROVISIONING',
+    });
+    const [row] = await app.sql(
+      `SELECT state, error, lease_until, next_attempt_at = run_at AS together, next_attempt_at > now() + interval '59 minutes' AS later
+       FROM operations JOIN graphile_worker.jobs ON key = 'operation:' || operations.id WHERE operations.id = $1`,
+      [operationId],
+    );
+    expect(row).toEqual({
+      state: 'PENDING',
+      error: 'because',
+      lease_until: null,
+      together: true,
+      later: true,
+    });
+  });
+
+  test('for good leaves a tenant that is being provisioned in error, with the reason', async () => {
+    const taken = await take();
+    await journal.begin(taken, 0);
+    const event = await journal.fail(taken, 0, 'because', null);
+    expect(event).toMatchObject({
+      operationState: 'FAILED',
+      status: 'FAILED',
+      tenantStatus: 'ERROR',
+      message: 'because',
+    });
+    expect(await written()).toMatchObject({
+      tenant: [{ status: 'ERROR', last_sequence: 3 }],
+      operation: [{ state: 'FAILED', error: 'because' }],
+      steps: [
+        { position: 0, status: 'FAILED', error: 'because' },
+        ...[1, 2, 3, 4].map((position) => ({ position, status: 'PENDING' })),
+      ],
+    });
+  });
+
+  test('of another operation leaves the status alone', async () => {
+    tenantId = await activeTenant(app);
+    operationId = (await app.core.tenants.suspend(tenantId)).operation.id;
+    const taken = await take();
+    expect(await journal.fail(taken, 0, 'because', null)).toMatchObject({
+      operationState: 'FAILED',
+      tenantStatus: 'ACTIVE',
+    });
+  });
+});
+
+describe('a runner that lost its operation writes nothing any more', () => {
+  test.each<[string, () => Promise<unknown>]>([
+    [
+      'to another runner',
+      async () => {
+        await letLeaseRunOut();
+        await take();
+      },
+    ],
+    ['to a deletion', () => app.core.tenants.remove(tenantId)],
+  ])('%s', async (_, lose) => {
+    const taken = await take();
+    await journal.begin(taken, 0);
+    await lose();
+    const before = await written();
+    const table = `t${randomUUID().replaceAll('-', '')}`;
+    const attempts = [
+      () => journal.begin(taken, 0),
+      () =>
+        journal.perform(taken, 0, async (sql) => {
+          await sql.query(`CREATE TABLE public.${table} ()`);
+        }),
+      () => journal.fail(taken, 0, 'because', 1_000),
+      () => journal.fail(taken, 0, 'because', null),
+    ];
+    for (const attempt of attempts) await expect(attempt()).rejects.toBeInstanceOf(FencedOffError);
+    expect(await journal.renew(taken)).toBe(false);
+    expect(await written()).toEqual(before);
+    expect(await app.sql('SELECT to_regclass($1) AS left', [`public.${table}`])).toEqual([{ left: null }]);
+  });
+
+  test('also when it loses it in the middle of a step, and nobody waits for the other', async () => {
+    const taken = await take();
+    await journal.begin(taken, 0);
+    const table = `t${randomUUID().replaceAll('-', '')}`;
+    const [atWork, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const step = journal.perform(taken, 0, async (sql) => {
+      await sql.query(`CREATE TABLE public.${table} ()`);
+      atWork.resolve();
+      await goOn.promise;
+    });
+    const fencedOff = expect(step).rejects.toBeInstanceOf(FencedOffError);
+    await atWork.promise;
+    // While the step holds all that it holds, the lease can be renewed, and the tenant changed and deleted.
+    expect(await journal.renew(taken)).toBe(true);
+    await app.core.tenants.update({ id: tenantId, name: 'Meanwhile' });
+    await app.core.tenants.remove(tenantId);
+    const before = await written();
+    goOn.resolve();
+    await fencedOff;
+    expect(await written()).toEqual(before);
+    expect(before.sequences).toEqual([1, 2, 3, 4]);
+    expect(await app.sql('SELECT to_regclass($1) AS left', [`public.${table}`])).toEqual([{ left: null }]);
+  });
+});
