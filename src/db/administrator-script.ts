@@ -1,6 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import pg from 'pg';
+import { openConnection } from './connection.ts';
 import type { DatabaseSettings } from './database-settings.ts';
+
+const connecting = { withinMs: 10_000 };
 
 /** The psql variables of `deploy/administrator.sql`. */
 export type AdministratorVariables = Readonly<Record<'user' | 'password' | 'name', string>>;
@@ -15,12 +18,12 @@ export async function applyAdministratorScript(
   variables: AdministratorVariables,
 ): Promise<void> {
   const script = await readFile(new URL('../../deploy/administrator.sql', import.meta.url), 'utf8');
-  let client = await connect(administrator);
+  let client = await openConnection(administrator, connecting);
   try {
     for (const step of parse(script, new Map(Object.entries(variables)))) {
       if (step.kind === 'connect') {
         await client.end();
-        client = await connect({ ...administrator, database: step.database });
+        client = await openConnection({ ...administrator, database: step.database }, connecting);
         continue;
       }
       const { rows } = await client.query<string[]>({ text: step.sql, rowMode: 'array' });
@@ -73,10 +76,4 @@ function fillIn(sql: string, variables: ReadonlyMap<string, string>): string {
     if (value === undefined) throw new Error(`administrator.sql: the variable ${name} is not set`);
     return quote === "'" ? pg.escapeLiteral(value) : pg.escapeIdentifier(value);
   });
-}
-
-async function connect(settings: DatabaseSettings): Promise<pg.Client> {
-  const client = new pg.Client({ ...settings, ssl: false });
-  await client.connect();
-  return client;
 }

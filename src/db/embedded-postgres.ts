@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs';
 import { realpath } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import pg from 'pg';
 import { applyAdministratorScript } from './administrator-script.ts';
+import { withConnection } from './connection.ts';
 import { createDataDirectory } from './data-directory.ts';
 import { lockDataDirectory } from './data-directory-lock.ts';
 import type { DatabaseSettings } from './database-settings.ts';
@@ -142,12 +142,7 @@ function registrySettings(server: RunningServer, credentials: EmbeddedCredential
 }
 
 async function tryConnection(settings: DatabaseSettings): Promise<void> {
-  const client = new pg.Client({ ...settings, ssl: false, connectionTimeoutMillis: JOIN_WITHIN_MS });
-  try {
-    await client.connect();
-  } finally {
-    await client.end();
-  }
+  await withConnection(settings, { withinMs: JOIN_WITHIN_MS }, async () => {});
 }
 
 function clusterPath(dataDir: string): string {

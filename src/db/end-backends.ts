@@ -1,4 +1,4 @@
-import pg from 'pg';
+import { withConnection } from './connection.ts';
 import type { DatabaseSettings } from './database-settings.ts';
 
 const endSql = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = ANY($1) AND state <> 'idle'`;
@@ -9,11 +9,5 @@ const endSql = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid
  * @param backends process ids, as the server told them to their connections
  */
 export async function endBackends(settings: DatabaseSettings, backends: readonly unknown[]): Promise<void> {
-  const client = new pg.Client({ ...settings, connectionTimeoutMillis: 5_000 });
-  try {
-    await client.connect();
-    await client.query(endSql, [[...backends]]);
-  } finally {
-    await client.end();
-  }
+  await withConnection(settings, { withinMs: 5_000 }, (client) => client.query(endSql, [[...backends]]));
 }

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { Logger, runMigrations } from 'graphile-worker';
-import pg from 'pg';
+import type pg from 'pg';
 import { migrationLock } from './advisory-locks.ts';
+import { withConnection } from './connection.ts';
 import type { DatabaseSettings } from './database-settings.ts';
 import { hasCode } from './error-code.ts';
 import { createPool } from './pool.ts';
@@ -18,18 +19,12 @@ export async function underMigrationLock<T>(
   settings: DatabaseSettings,
   work: (client: pg.Client) => Promise<T>,
 ): Promise<T> {
-  const client = new pg.Client({ ...settings, connectionTimeoutMillis: 10_000 });
-  // A connection that breaks fails the next statement on it; this keeps the event from ending the process.
-  client.on('error', () => {});
-  await client.connect();
-  try {
+  // The end of the session frees the lock.
+  return withConnection(settings, { withinMs: 10_000 }, async (client) => {
     await refuseOldServer(client);
     await client.query('SELECT pg_advisory_lock($1)', [migrationLock]);
-    return await work(client);
-  } finally {
-    // Ending the session frees the lock.
-    await client.end();
-  }
+    return work(client);
+  });
 }
 
 /**
