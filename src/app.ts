@@ -16,6 +16,7 @@ import { createPool, poolUsage } from './db/pool.ts';
 import { createPoolSessions } from './db/pool-sessions.ts';
 import { createRegistryClients } from './db/prisma-client.ts';
 import { createRegistry } from './db/registry.ts';
+import { sqlSession, withOwnSession } from './db/sql-session.ts';
 import { operationTask } from './db/start-operation.ts';
 import { createTenantCredentials } from './db/tenant-credentials.ts';
 import type { Feed } from './events/feed.ts';
@@ -29,8 +30,10 @@ import { createHttpServer } from './http/server.ts';
 import { authentication, encryptionKeys } from './local-secrets.ts';
 import { withTenantSession } from './pools/tenant-session.ts';
 import { createSchema } from './resolvers/schema.ts';
+import { readLedger } from './workers/migration-ledger.ts';
 import { createOperationRunner } from './workers/run-operation.ts';
 import { createStepContexts } from './workers/step-context.ts';
+import { createStepRunner } from './workers/step-runner.ts';
 import { readTenantMigrations } from './workers/tenant-migrations.ts';
 import { startWorker } from './workers/worker.ts';
 
@@ -41,6 +44,8 @@ export interface Timings {
   /** A runner that is silent for this long has lost its operation. */
   readonly leaseMs: number;
   readonly sweepIntervalMs: number;
+  /** How long a step may take that says nothing else. */
+  readonly stepLimitMs: number;
   /** The first retry of a failed step; later ones wait longer. */
   readonly firstRetryMs: number;
   /** How long a drain waits for what is in flight. */
@@ -51,6 +56,7 @@ const usualTimings: Timings = {
   rereadIntervalMs: 10_000,
   leaseMs: 10_000,
   sweepIntervalMs: 2_000,
+  stepLimitMs: 60_000,
   firstRetryMs: 500,
   drainMs: 10_000,
 };
@@ -80,7 +86,6 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
   const { role } = config;
   const settings = await database(config, parts, log);
   const { mode, devTokenFile } = await authentication(config);
-  const migrations = await readTenantMigrations(config.tenantMigrations);
 
   const connections = requestConnections + 2 * config.workerConcurrency;
   const pool = createPool(settings, {
@@ -138,6 +143,10 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
 
   let stopWorker: (() => Promise<void>) | null = null;
   if (role !== 'api') {
+    const migrations = await readTenantMigrations(
+      config.tenantMigrations,
+      await readLedger(sqlSession(pool)),
+    );
     const journal = createOperationJournal({ pool, leaseMs: timings.leaseMs });
     const worker = await startWorker({
       pool,
@@ -146,16 +155,23 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
       runOperation: createOperationRunner({
         journal,
         feed,
+        stepRunner: createStepRunner({
+          journal,
+          contexts: createStepContexts({
+            registryId,
+            migrations,
+            password: createTenantCredentials(keyRing),
+            login: (user, password, work) => withTenantSession(settings, user, password, work),
+          }),
+          migrations,
+          session: (work) => withOwnSession(pool, work),
+          limitMs: timings.stepLimitMs,
+        }),
         renewIntervalMs: timings.leaseMs / 3,
         firstRetryMs: timings.firstRetryMs,
-        contextOf: createStepContexts({
-          registryId,
-          migrations,
-          password: createTenantCredentials(keyRing),
-          login: (user, password, work) => withTenantSession(settings, user, password, work),
-        }),
         onEnd: ({ kind, state, seconds }) => {
-          if (kind === 'PROVISION')
+          // A provisioning that was called off neither succeeded nor failed.
+          if (kind === 'PROVISION' && state !== 'CANCELLED')
             metrics.recordProvisioning(state === 'SUCCEEDED' ? 'success' : 'failed', seconds);
         },
         log,

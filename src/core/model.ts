@@ -42,6 +42,8 @@ export interface Operation {
   readonly attempt: number;
   readonly error: string | null;
   readonly nextAttemptAt: Date | null;
+  /** Its steps are being undone; it ends as CANCELLED. */
+  readonly cancelling: boolean;
   readonly fence: number;
   readonly leaseUntil: Date | null;
   readonly createdAt: Date;

@@ -1,12 +1,12 @@
 import type { OperationKind } from './model.ts';
 
-/** What each kind of operation does, in order. Every step may be run again at any time. */
+/** What each kind of operation does, in order; a cancelled one is undone in reverse. Every step may be run again at any time. */
 export const operationSteps = {
   PROVISION: ['create_role', 'create_schema', 'apply_migrations', 'verify_isolation', 'activate'],
   SUSPEND: ['revoke_access', 'end_sessions', 'deactivate'],
   RESUME: ['grant_access', 'activate'],
   DELETE: ['revoke_access', 'end_sessions'],
-  RESTORE: ['create_role', 'create_schema', 'apply_migrations', 'verify_isolation', 'restore_status'],
+  RESTORE: ['grant_access', 'update_schema', 'verify_isolation', 'restore_status'],
 } as const satisfies Partial<Record<OperationKind, readonly string[]>>;
 
 /** The kinds that can be started. */

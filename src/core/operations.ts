@@ -1,6 +1,6 @@
 import { InvalidStateError, NotFoundError } from './errors.ts';
 import type { Operation } from './model.ts';
-import type { EventFeed, Page, Registry } from './ports.ts';
+import type { EventFeed, Page, Registry, RegistryTransaction, StartedOperation } from './ports.ts';
 import type { TenantChange } from './tenants.ts';
 import { parse, uuid } from './validation.ts';
 
@@ -29,37 +29,64 @@ export function createOperations({ registry, feed }: OperationsOptions) {
     return operation;
   }
 
-  /**
-   * Lets a failed operation go on at the step that failed.
-   * @throws {ValidationError} {NotFoundError} {InvalidStateError} when it did not fail, or is not its tenant's newest
-   */
-  async function retry(id: string): Promise<TenantChange> {
+  /** Changes an operation under its locks, and tells who listens. */
+  async function change(
+    id: string,
+    work: (
+      transaction: RegistryTransaction,
+      operation: Operation,
+      newest: boolean,
+    ) => Promise<StartedOperation>,
+  ): Promise<TenantChange> {
     const { tenantId, id: operationId } = await known(id);
-    const started = await registry.transaction(async (transaction) => {
+    const { event, ...started } = await registry.transaction(async (transaction) => {
       // Tenant first, operation second: the order in which everybody locks.
       const tenant = await transaction.lock(tenantId);
       const operation = await transaction.lockOperation(operationId);
       if (tenant === null || operation === null) throw new NotFoundError('operation');
+      return work(transaction, operation, tenant.operationId === operationId);
+    });
+    feed.publish([event]);
+    return started;
+  }
+
+  /**
+   * Lets a failed operation go on at the step that failed; one that failed while it was being cancelled, with that.
+   * @throws {ValidationError} {NotFoundError} {InvalidStateError} when it did not fail, or is not its tenant's newest
+   */
+  async function retry(id: string): Promise<TenantChange> {
+    return change(id, async (transaction, operation, newest) => {
       if (operation.state !== 'FAILED') {
         throw new InvalidStateError(
           `Only a failed operation can be retried; this one is ${operation.state}.`,
         );
       }
-      if (tenant.operationId !== operationId) {
-        throw new InvalidStateError('Only the newest operation of a tenant can be retried.');
-      }
+      if (!newest) throw new InvalidStateError('Only the newest operation of a tenant can be retried.');
       return transaction.reopen(operation);
     });
-    feed.publish([started.event]);
-    return started;
   }
 
-  /** @throws {ValidationError} {NotFoundError} {InvalidStateError} */
+  /**
+   * Takes back what an unfinished or failed operation did, step by step in reverse order; a worker does it, and the
+   * operation is CANCELLED when that is done. A tenant that it was bringing up is deleted then.
+   * @throws {ValidationError} {NotFoundError} {InvalidStateError} when it is finished, is being cancelled, is a
+   * deletion, or is not its tenant's newest
+   */
   async function cancel(id: string): Promise<TenantChange> {
-    const operation = await known(id);
-    throw new InvalidStateError(
-      `A ${operation.kind} operation that is ${operation.state} cannot be cancelled; deleting the tenant ends what runs.`,
-    );
+    return change(id, async (transaction, operation, newest) => {
+      if (operation.kind === 'DELETE') {
+        throw new InvalidStateError('A deletion cannot be cancelled; restoring the tenant takes it back.');
+      }
+      if (operation.state === 'SUCCEEDED' || operation.state === 'CANCELLED') {
+        throw new InvalidStateError(
+          `Only an operation that is not finished, or failed, can be cancelled; this one is ${operation.state}.`,
+        );
+      }
+      if (!newest) throw new InvalidStateError('Only the newest operation of a tenant can be cancelled.');
+      if (operation.state === 'FAILED' && operation.cancelling) return transaction.reopen(operation);
+      if (operation.cancelling) throw new InvalidStateError('The operation is being cancelled already.');
+      return transaction.cancel(operation);
+    });
   }
 
   return { find, list, retry, cancel };

@@ -1,5 +1,5 @@
 import type { Position, TenantOrder } from './cursor.ts';
-import type { DeletedFilter, Operation, ProvisioningEvent, Tenant } from './model.ts';
+import type { DeletedFilter, Operation, ProvisioningEvent, StepStatus, Tenant } from './model.ts';
 import type { StartableKind, StepName } from './operation-steps.ts';
 import type { TenantFilter } from './validation.ts';
 
@@ -38,9 +38,11 @@ export interface RegistryTransaction {
   lockOperation(id: string): Promise<Operation | null>;
   /** Stores an operation with its steps, first event and job, and makes it the tenant's newest. */
   start(tenantId: string, kind: StartableKind): Promise<StartedOperation>;
-  /** Ends an unfinished operation as CANCELLED; whoever runs it is fenced off. */
-  cancel(operation: Operation): Promise<ProvisioningEvent>;
-  /** Makes a failed operation PENDING again, from its failed step on. */
+  /** Ends an unfinished operation as CANCELLED at once, nothing undone; whoever runs it is fenced off. */
+  abandon(operation: Operation): Promise<ProvisioningEvent>;
+  /** Makes the operation PENDING again, to be undone by a worker; whoever runs it is fenced off. */
+  cancel(operation: Operation): Promise<StartedOperation>;
+  /** Makes a failed operation PENDING again, from its failed step on, in the direction that it went. */
   reopen(operation: Operation): Promise<StartedOperation>;
 }
 
@@ -123,18 +125,31 @@ export class IdempotencyKeyUsedError extends Error {}
 /** An operation in the hands of a runner; its `fence` proves it. */
 export interface TakenOperation {
   readonly operation: Operation;
-  /** In order; `position` counts from 0. */
-  readonly steps: readonly { readonly position: number; readonly name: StepName; readonly done: boolean }[];
+  /** How far the tenant's schema is. */
+  readonly schemaVersion: number;
+  /** It has been tried for so long that it is to be given up. */
+  readonly overdue: boolean;
+  readonly steps: readonly TakenStep[];
 }
 
-/** Statements in one transaction. */
+export interface TakenStep {
+  /** Counts from 0; the steps come in its order. */
+  readonly position: number;
+  readonly name: StepName;
+  readonly status: StepStatus;
+}
+
+/** Statements in one transaction, or of one session. */
 export interface SqlSession {
   query(sql: string, values?: readonly unknown[]): Promise<Record<string, unknown>[]>;
 }
 
+/** What is done in a transaction that also records it. @returns what to tell watchers of it, a line each */
+export type RecordedWork = (sql: SqlSession) => Promise<readonly string[]>;
+
 /**
- * What runners write of their operations, an event with each. `begin`, `perform` and `fail` check the fence and throw
- * `FencedOffError` when it is lost.
+ * What runners write of their operations, an event with each. Everything but `take`, `renew` and `revive` checks the
+ * fence and throws `FencedOffError` when it is lost.
  */
 export interface OperationJournal {
   /** Takes the operation when it is unfinished, due, and under nobody's lease; else null. */
@@ -143,12 +158,27 @@ export interface OperationJournal {
   renew(taken: TakenOperation): Promise<boolean>;
   /** The step is IN_PROGRESS: a transaction of its own, so that watchers see it. */
   begin(taken: TakenOperation, position: number): Promise<ProvisioningEvent>;
-  /** Runs `work`, marks the step SUCCESS and, behind the last one, the operation SUCCEEDED: one transaction. */
+  /** Runs a part of a step and tells what it answers, a line at least; the step stays IN_PROGRESS: one transaction. */
+  advance(taken: TakenOperation, position: number, work: RecordedWork): Promise<readonly ProvisioningEvent[]>;
+  /**
+   * Runs `work`, marks the step SUCCESS, and the step `next` IN_PROGRESS or, when that is null, the operation SUCCEEDED:
+   * one transaction.
+   */
   perform(
     taken: TakenOperation,
     position: number,
-    work: (sql: SqlSession) => Promise<void>,
-  ): Promise<ProvisioningEvent>;
+    next: number | null,
+    work: RecordedWork,
+  ): Promise<readonly ProvisioningEvent[]>;
+  /** Runs `work`, marks the step PENDING, as if it had never been run, and begins to undo `next`: one transaction. */
+  undo(
+    taken: TakenOperation,
+    position: number,
+    next: number | null,
+    work: RecordedWork,
+  ): Promise<readonly ProvisioningEvent[]>;
+  /** Ends the operation as CANCELLED; a tenant that it was bringing up is deleted with that. */
+  finishCancelling(taken: TakenOperation): Promise<ProvisioningEvent>;
   /** Marks the step FAILED; the operation waits for `retryInMs`, or is FAILED for good when that is null. */
   fail(
     taken: TakenOperation,

@@ -173,7 +173,8 @@ export function createTenants({ registry, feed, rules, digest }: TenantsOptions)
   }
 
   /**
-   * Deletes the tenant: it is hidden and its subdomain free at once, its data stays. What runs is cancelled.
+   * Deletes the tenant: it is hidden and its subdomain free at once, its data stays. What runs is cancelled,
+   * nothing of it undone.
    * `changed` is false when it was deleted before.
    * @throws {NotFoundError} for an id that never was {ValidationError}
    */
@@ -186,7 +187,7 @@ export function createTenants({ registry, feed, rules, digest }: TenantsOptions)
       if (present === null) throw new NotFoundError('tenant');
       if (present.deletedAt !== null) return { tenant: present, operation: null, changed: false, events: [] };
       const running = await transaction.unfinishedOperation(tenantId);
-      const cancelled = running ? [await transaction.cancel(running)] : [];
+      const cancelled = running ? [await transaction.abandon(running)] : [];
       await transaction.delete(tenantId);
       const { event, ...started } = await transaction.start(tenantId, 'DELETE');
       return { ...started, changed: true, events: [...cancelled, event] };

@@ -1,26 +1,31 @@
 import type pg from 'pg';
-import type { ProvisioningEvent } from '../core/model.ts';
-import {
-  FencedOffError,
-  type OperationJournal,
-  type SqlSession,
-  type TakenOperation,
-} from '../core/ports.ts';
+import type { ProvisioningEvent, StepStatus } from '../core/model.ts';
+import { FencedOffError, type OperationJournal, type TakenOperation } from '../core/ports.ts';
+import { reviveLostOperations } from './lost-operations.ts';
+import { operationNewsSql } from './operation-news.ts';
 import { readEvent, readOperation, type SqlRow, selectList } from './rows.ts';
+import { sqlSession } from './sql-session.ts';
 import { jobKey, operationTask } from './start-operation.ts';
 
+/** How long an operation is tried, over however many runners: one whose step ends its worker each time is given up. */
+const operationLimit = '1 day';
+
+// A runner that died does not count as a try: its successor goes on with the same one.
 const takeSql = `
 WITH o AS (
   UPDATE operations
-  SET state = 'RUNNING', fence = fence + 1, attempt = attempt + 1, next_attempt_at = NULL,
-      started_at = coalesce(started_at, clock_timestamp()), lease_until = clock_timestamp() + $2 * interval '1 millisecond'
+  SET state = 'RUNNING', fence = fence + 1, attempt = attempt + CASE state WHEN 'PENDING' THEN 1 ELSE 0 END,
+      next_attempt_at = NULL, started_at = coalesce(started_at, clock_timestamp()),
+      lease_until = clock_timestamp() + $2 * interval '1 millisecond'
   WHERE id = $1::uuid AND state IN ('PENDING', 'RUNNING')
     AND (lease_until IS NULL OR lease_until < clock_timestamp())
     AND (next_attempt_at IS NULL OR next_attempt_at <= clock_timestamp())
   RETURNING *
 )
 SELECT ${selectList('operation', 'o')},
-  (SELECT json_agg(json_build_object('position', position, 'name', name, 'done', status = 'SUCCESS') ORDER BY position)
+  o.started_at < clock_timestamp() - interval '${operationLimit}' AS overdue,
+  (SELECT schema_version FROM tenants WHERE id = o.tenant_id) AS "schemaVersion",
+  (SELECT json_agg(json_build_object('position', position, 'name', name, 'status', status) ORDER BY position)
    FROM operation_steps WHERE operation_id = o.id) AS steps
 FROM o`;
 
@@ -29,84 +34,72 @@ UPDATE operations SET lease_until = clock_timestamp() + $3 * interval '1 millise
 WHERE id = $1::uuid AND fence = $2 AND state = 'RUNNING'`;
 
 /**
- * One step's news: the tenant's next sequence, the operation under its fence, the step, the event. The tenant's row
- * is locked first and the operation's second, as everywhere; the step's own work comes before both, or it would block
+ * News of steps: the tenant's next sequences, the operation under its fence, the steps, an event for each. The tenant's
+ * row is locked first and the operation's second, as everywhere; a step's own work comes before both, or it would block
  * the lease's renewal.
  *
- * Parameters: operation, fence, position, step status, operation state, message, retry in milliseconds.
+ * Parameters: operation, fence, operation state, retry in milliseconds; then of each news position, status, message.
  */
 const tellSql = `
-WITH t AS (
+WITH news AS (
+  SELECT * FROM unnest($5::int[], $6::step_status[], $7::text[]) WITH ORDINALITY AS news (position, status, message, number)
+),
+t AS (
   UPDATE tenants
-  SET last_sequence = last_sequence + 1,
-      status = CASE WHEN $5::operation_state = 'FAILED' AND operations.kind = 'PROVISION' THEN 'ERROR' ELSE status END
+  SET last_sequence = last_sequence + cardinality($5::int[]),
+      status = CASE WHEN $3::operation_state = 'FAILED' AND operations.kind = 'PROVISION' THEN 'ERROR' ELSE status END
   FROM operations WHERE operations.id = $1::uuid AND tenants.id = operations.tenant_id
   RETURNING tenants.id, tenants.last_sequence, tenants.status
 ),
 o AS (
   UPDATE operations
-  SET state = $5::operation_state,
-      error = CASE WHEN $4::step_status = 'FAILED' THEN $6 END,
-      next_attempt_at = clock_timestamp() + $7::float8 * interval '1 millisecond',
-      lease_until = CASE WHEN $5::operation_state = 'RUNNING' THEN lease_until END,
-      finished_at = CASE WHEN $5::operation_state IN ('SUCCEEDED', 'FAILED') THEN clock_timestamp() END
+  SET state = $3::operation_state,
+      error = (SELECT message FROM news WHERE status = 'FAILED'),
+      next_attempt_at = clock_timestamp() + $4::float8 * interval '1 millisecond',
+      lease_until = CASE WHEN $3::operation_state = 'RUNNING' THEN lease_until END,
+      finished_at = CASE WHEN $3::operation_state IN ('SUCCEEDED', 'FAILED') THEN clock_timestamp() END
   FROM t
   WHERE operations.id = $1::uuid AND operations.fence = $2 AND operations.state = 'RUNNING'
   RETURNING operations.*
 ),
 s AS (
-  UPDATE operation_steps
-  SET status = $4::step_status,
-      started_at = CASE WHEN $4::step_status = 'IN_PROGRESS' THEN clock_timestamp() ELSE coalesce(operation_steps.started_at, clock_timestamp()) END,
-      finished_at = CASE WHEN $4::step_status <> 'IN_PROGRESS' THEN clock_timestamp() END,
-      error = CASE WHEN $4::step_status = 'FAILED' THEN $6 END
-  FROM o WHERE operation_steps.operation_id = o.id AND operation_steps.position = $3
-  RETURNING operation_steps.name
+  UPDATE operation_steps AS step
+  SET status = newest.status,
+      started_at = CASE
+        WHEN newest.status = 'PENDING' THEN NULL
+        WHEN newest.status = 'IN_PROGRESS' AND step.status <> 'IN_PROGRESS' THEN clock_timestamp()
+        ELSE coalesce(step.started_at, clock_timestamp()) END,
+      finished_at = CASE WHEN newest.status IN ('SUCCESS', 'FAILED') THEN clock_timestamp() END,
+      error = CASE WHEN newest.status = 'FAILED' THEN newest.message END
+  FROM o, (SELECT DISTINCT ON (position) * FROM news ORDER BY position, number DESC) AS newest
+  WHERE step.operation_id = o.id AND step.position = newest.position
+  RETURNING step.position, step.name
 ),
 e AS (
   INSERT INTO provisioning_events
     (tenant_id, sequence, operation_id, kind, operation_state, step, status, completed_steps, total_steps, message, tenant_status, created_at)
-  SELECT t.id, t.last_sequence, o.id, o.kind, o.state, s.name, $4::step_status,
-         $3 + CASE WHEN $4::step_status = 'SUCCESS' THEN 1 ELSE 0 END,
-         (SELECT count(*) FROM operation_steps WHERE operation_id = o.id), $6, t.status, clock_timestamp()
-  FROM t, o, s
+  SELECT t.id, t.last_sequence - cardinality($5::int[]) + news.number, o.id, o.kind,
+         CASE news.status WHEN 'IN_PROGRESS' THEN 'RUNNING' ELSE o.state END, s.name, news.status,
+         news.position + CASE news.status WHEN 'SUCCESS' THEN 1 ELSE 0 END,
+         (SELECT count(*) FROM operation_steps WHERE operation_id = o.id), news.message, t.status, clock_timestamp()
+  FROM t, o, news JOIN s USING (position)
   RETURNING *
 )
-SELECT ${selectList('event', 'e')} FROM e`;
+SELECT ${selectList('event', 'e')} FROM e ORDER BY e.sequence`;
+
+const finishCancellingSql = operationNewsSql({
+  tenant: `deleted_at = CASE WHEN previous.kind IN ('PROVISION', 'RESTORE') THEN clock_timestamp() ELSE deleted_at END`,
+  operation: `state = 'CANCELLED', finished_at = clock_timestamp(), error = NULL, lease_until = NULL`,
+  condition: `operations.fence = $2 AND operations.state = 'RUNNING'`,
+  resetSteps: 'true',
+  message: 'cancelled',
+});
 
 // At the very moment from which the operation may be taken: a job that came earlier would find nothing to do.
 const retrySql = `
 SELECT graphile_worker.add_job('${operationTask}', json_build_object('operationId', id),
   run_at => next_attempt_at, job_key => $2)
 FROM operations WHERE id = $1::uuid`;
-
-// A worker that died keeps its job locked for four hours. Its lease runs out in seconds: then the job is freed, or
-// added where the queue has none.
-const reviveSql = `
-WITH lost AS (
-  SELECT id, 'operation:' || id AS key FROM operations
-  WHERE state IN ('PENDING', 'RUNNING')
-    AND coalesce(lease_until, coalesce(next_attempt_at, created_at) + $1 * interval '1 millisecond') < clock_timestamp()
-),
-queued AS (
-  SELECT jobs.key, jobs.locked_by FROM graphile_worker.jobs JOIN lost USING (key)
-  WHERE locked_by IS NOT NULL OR attempts < max_attempts
-),
-freed AS (
-  SELECT graphile_worker.force_unlock_workers(array_agg(locked_by)) FROM queued WHERE locked_by IS NOT NULL HAVING count(*) > 0
-),
-added AS (
-  SELECT (graphile_worker.add_job('${operationTask}', json_build_object('operationId', lost.id), job_key => lost.key)).id
-  FROM lost WHERE NOT EXISTS (SELECT FROM queued WHERE queued.key = lost.key)
-)
-SELECT (SELECT count(*) FROM added) + (SELECT count(*) FROM queued WHERE locked_by IS NOT NULL) + 0 * (SELECT count(*) FROM freed) AS revived`;
-
-// A job that is added anew replaces one that runs, or that has run too often: the old one loses its key and never runs
-// again. Its worker removes it; where that died first, or there is none, nobody else does.
-const supersededSql = `
-SELECT id, locked_by FROM graphile_worker.jobs
-WHERE task_identifier = '${operationTask}' AND key IS NULL
-  AND (locked_at IS NULL OR locked_at < clock_timestamp() - $1 * interval '1 millisecond')`;
 
 export interface OperationJournalOptions {
   readonly pool: pg.Pool;
@@ -137,27 +130,16 @@ export function createOperationJournal({ pool, leaseMs }: OperationJournalOption
   async function tell(
     client: pg.PoolClient,
     { operation: { id, fence } }: TakenOperation,
-    news: {
-      readonly position: number;
-      readonly step: 'IN_PROGRESS' | 'SUCCESS' | 'FAILED';
-      readonly operation: 'PENDING' | 'RUNNING' | 'SUCCEEDED' | 'FAILED';
-      readonly message?: string;
-      readonly retryInMs?: number;
-    },
-  ): Promise<ProvisioningEvent> {
-    const { position, step, operation, message = null, retryInMs = null } = news;
-    const { rows } = await client.query<SqlRow>(tellSql, [
-      id,
-      fence,
-      position,
-      step,
-      operation,
-      message,
-      retryInMs,
-    ]);
-    const [row] = rows;
-    if (row === undefined) throw new FencedOffError(`operation ${id} is no longer held under fence ${fence}`);
-    return readEvent(row);
+    state: 'PENDING' | 'RUNNING' | 'SUCCEEDED' | 'FAILED',
+    news: readonly StepNews[],
+    retryInMs: number | null = null,
+  ): Promise<ProvisioningEvent[]> {
+    const columns = [
+      news.map((one) => one.position),
+      news.map((one) => one.status),
+      news.map((one) => one.message),
+    ];
+    return told(id, (await client.query<SqlRow>(tellSql, [id, fence, state, retryInMs, ...columns])).rows);
   }
 
   return {
@@ -165,53 +147,82 @@ export function createOperationJournal({ pool, leaseMs }: OperationJournalOption
       const { rows } = await pool.query<SqlRow>(takeSql, [operationId, leaseMs]);
       const [row] = rows;
       if (row === undefined) return null;
-      return { operation: readOperation(row), steps: row.steps as TakenOperation['steps'] };
+      return {
+        operation: readOperation(row),
+        overdue: row.overdue === true,
+        schemaVersion: Number(row.schemaVersion),
+        steps: row.steps as TakenOperation['steps'],
+      };
     },
     async renew({ operation: { id, fence } }) {
       const { rowCount } = await pool.query(renewSql, [id, fence, leaseMs]);
       return rowCount === 1;
     },
-    begin: (taken, position) =>
-      inTransaction((client) => tell(client, taken, { position, step: 'IN_PROGRESS', operation: 'RUNNING' })),
-    perform: (taken, position, work) =>
+    async begin(taken, position) {
+      return only(await inTransaction((client) => tell(client, taken, 'RUNNING', [begun(taken, position)])));
+    },
+    advance: (taken, position, work) =>
       inTransaction(async (client) => {
-        await work(sqlSession(client));
-        const last = position === taken.steps.length - 1;
-        return tell(client, taken, { position, step: 'SUCCESS', operation: last ? 'SUCCEEDED' : 'RUNNING' });
+        const messages = await work(sqlSession(client));
+        return tell(client, taken, 'RUNNING', parts(position, messages));
       }),
+    perform: (taken, position, next, work) =>
+      inTransaction(async (client) => {
+        const messages = await work(sqlSession(client));
+        const done: StepNews = { position, status: 'SUCCESS', message: null };
+        const news = [...parts(position, messages), done];
+        return next === null
+          ? tell(client, taken, 'SUCCEEDED', news)
+          : tell(client, taken, 'RUNNING', [...news, begun(taken, next)]);
+      }),
+    undo: (taken, position, next, work) =>
+      inTransaction(async (client) => {
+        const messages = await work(sqlSession(client));
+        const undone: StepNews = { position, status: 'PENDING', message: 'undone' };
+        const news = [...parts(position, messages), undone];
+        return tell(client, taken, 'RUNNING', next === null ? news : [...news, begun(taken, next)]);
+      }),
+    finishCancelling: ({ operation: { id, fence } }) =>
+      inTransaction(async (client) =>
+        only(told(id, (await client.query<SqlRow>(finishCancellingSql, [id, fence])).rows)),
+      ),
     fail: (taken, position, reason, retryInMs) =>
       inTransaction(async (client) => {
         const { id } = taken.operation;
-        if (retryInMs === null) {
-          return tell(client, taken, { position, step: 'FAILED', operation: 'FAILED', message: reason });
-        }
-        const event = await tell(client, taken, {
-          position,
-          step: 'FAILED',
-          operation: 'PENDING',
-          message: reason,
-          retryInMs,
-        });
+        const news: readonly StepNews[] = [{ position, status: 'FAILED', message: reason }];
+        if (retryInMs === null) return only(await tell(client, taken, 'FAILED', news));
+        const event = only(await tell(client, taken, 'PENDING', news, retryInMs));
         await client.query(retrySql, [id, jobKey(id)]);
         return event;
       }),
-    async revive() {
-      const { rows } = await pool.query<{ revived: string }>(reviveSql, [leaseMs]);
-      const superseded = await pool.query<{ id: string; locked_by: string | null }>(supersededSql, [leaseMs]);
-      if (superseded.rows.length > 0) {
-        const of = <K extends 'id' | 'locked_by'>(column: K) => superseded.rows.map((row) => row[column]);
-        await pool.query('SELECT graphile_worker.force_unlock_workers($1)', [of('locked_by')]);
-        await pool.query('SELECT graphile_worker.complete_jobs($1)', [of('id')]);
-      }
-      return Number(rows[0]?.revived ?? 0);
-    },
+    revive: () => reviveLostOperations(pool, leaseMs),
   };
 }
 
-function sqlSession(client: pg.PoolClient): SqlSession {
-  return {
-    async query(sql, values) {
-      return (await client.query<SqlRow>(sql, values ? [...values] : undefined)).rows;
-    },
-  };
+/** What an event tells of a step; what its last news says is the step's status. */
+interface StepNews {
+  readonly position: number;
+  readonly status: StepStatus;
+  readonly message: string | null;
+}
+
+function begun({ operation }: TakenOperation, position: number): StepNews {
+  return { position, status: 'IN_PROGRESS', message: operation.cancelling ? 'undoing' : null };
+}
+
+function parts(position: number, messages: readonly string[]): StepNews[] {
+  return messages.map((message) => ({ position, status: 'IN_PROGRESS', message }));
+}
+
+/** The events of a statement that is fenced; none means that the operation is lost. */
+function told(operationId: string, rows: readonly SqlRow[]): ProvisioningEvent[] {
+  if (rows.length === 0) throw new FencedOffError(`operation ${operationId} is held by somebody else now`);
+  return rows.map(readEvent);
+}
+
+function only(events: readonly ProvisioningEvent[]): ProvisioningEvent {
+  const [event] = events;
+  if (event === undefined || events.length > 1)
+    throw new Error(`one event was expected, not ${events.length}`);
+  return event;
 }

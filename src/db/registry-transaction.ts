@@ -4,9 +4,10 @@ import type { RegistryTransaction, StartedOperation } from '../core/ports.ts';
 import { violatedConstraint } from './errors.ts';
 import type { KeyRing } from './key-ring.ts';
 import { liveOrDeleted } from './middleware/soft-delete.ts';
+import { operationNewsSql } from './operation-news.ts';
 import type { RegistryTransactionClient } from './prisma-client.ts';
-import { readEvent, readOperation, readTenant, type SqlRow, selectList } from './rows.ts';
-import { jobKey, operationTask, startOperationSql, startParameters } from './start-operation.ts';
+import { readEvent, readOperation, readTenant, type SqlRow } from './rows.ts';
+import { jobKey, startOperationSql, startParameters } from './start-operation.ts';
 
 const startSql = startOperationSql(
   `UPDATE tenants
@@ -16,52 +17,31 @@ const startSql = startOperationSql(
   2,
 );
 
-/** Ends or reopens an operation (\`operationSql\` returns it) and tells it by an event: one statement. */
-function tellSql(tenantAssignments: string, operationSql: string, message: string, extra = ''): string {
-  return `
-WITH t AS (
-  UPDATE tenants SET last_sequence = last_sequence + 1 ${tenantAssignments}
-  WHERE id = (SELECT tenant_id FROM operations WHERE id = $1::uuid) RETURNING *
-),
-o AS (${operationSql}),
-s AS (
-  UPDATE operation_steps SET status = 'PENDING', started_at = NULL, finished_at = NULL, error = NULL
-  WHERE operation_id = $1::uuid AND status <> 'SUCCESS'
-),
-steps AS (
-  SELECT count(*) FILTER (WHERE status = 'SUCCESS') AS completed, count(*) AS total,
-         coalesce(min(position) FILTER (WHERE status <> 'SUCCESS'), max(position)) AS present
-  FROM operation_steps WHERE operation_id = $1::uuid
-),
-e AS (
-  INSERT INTO provisioning_events
-    (tenant_id, sequence, operation_id, kind, operation_state, step, status, completed_steps, total_steps, message, tenant_status, created_at)
-  SELECT t.id, t.last_sequence, o.id, o.kind, o.state, step.name, 'PENDING', steps.completed, steps.total, '${message}', t.status, clock_timestamp()
-  FROM t, o, steps JOIN operation_steps AS step ON step.operation_id = $1::uuid AND step.position = steps.present
-  RETURNING *
-)${extra}
-SELECT ${selectList('tenant', 't')}, ${selectList('operation', 'o')}, ${selectList('event', 'e')}
-FROM t, o, e`;
-}
-
-const cancelSql = tellSql(
-  '',
+const abandonSql = operationNewsSql({
   // The fence grows, so that the next write of whoever runs it finds nothing.
-  `UPDATE operations SET state = 'CANCELLED', finished_at = clock_timestamp(), fence = fence + 1, lease_until = NULL, next_attempt_at = NULL
-   FROM t WHERE operations.id = $1::uuid RETURNING operations.*`,
-  'cancelled',
-);
+  operation: `state = 'CANCELLED', finished_at = clock_timestamp(), fence = fence + 1, lease_until = NULL, next_attempt_at = NULL`,
+  resetSteps: 'true',
+  message: 'cancelled',
+});
 
-const reopenSql = `${tellSql(
-  `, status = CASE (SELECT kind FROM operations WHERE id = $1::uuid) WHEN 'PROVISION' THEN 'PROVISIONING' ELSE status END`,
-  `UPDATE operations SET state = 'PENDING', finished_at = NULL, error = NULL, attempt = 0, lease_until = NULL
-   FROM t WHERE operations.id = $1::uuid RETURNING operations.*`,
-  'retried',
-  `,
-j AS (
-  SELECT (graphile_worker.add_job('${operationTask}', json_build_object('operationId', o.id), job_key => $2::text)).id FROM o
-)`,
-)}, j`;
+/** With all its tries and all its time. */
+const anew = `state = 'PENDING', attempt = 0, error = NULL, lease_until = NULL, next_attempt_at = NULL, started_at = NULL, finished_at = NULL`;
+
+const cancelSql = operationNewsSql({
+  operation: `${anew}, cancelling = true, fence = fence + 1`,
+  // Every step that ever began is undone.
+  resetSteps: 'false',
+  message: 'cancelling',
+  withJob: true,
+});
+
+const reopenSql = operationNewsSql({
+  tenant: `status = CASE WHEN previous.kind = 'PROVISION' AND NOT previous.cancelling THEN 'PROVISIONING' ELSE status END`,
+  operation: anew,
+  resetSteps: 'NOT o.cancelling',
+  message: 'retried',
+  withJob: true,
+});
 
 /** What a change of the registry may do, inside one of Prisma's interactive transactions. */
 export function createRegistryTransaction(
@@ -104,9 +84,10 @@ export function createRegistryTransaction(
       return client.operation.findFirst({ where: { id } });
     },
     start: (tenantId, kind) => one(startSql, tenantId, ...startParameters(randomUUID(), kind)),
-    async cancel({ id }) {
-      return (await one(cancelSql, id)).event;
+    async abandon({ id }) {
+      return (await one(abandonSql, id)).event;
     },
+    cancel: ({ id }) => one(cancelSql, id, jobKey(id)),
     reopen: ({ id }) => one(reopenSql, id, jobKey(id)),
   };
 }

@@ -29,6 +29,7 @@ const operation = {
   attempt: 'attempt',
   error: 'error',
   nextAttemptAt: 'next_attempt_at',
+  cancelling: 'cancelling',
   fence: 'fence',
   leaseUntil: 'lease_until',
   createdAt: 'created_at',

@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { currentSignal } from '../core/cancellation.ts';
 import type { SqlSession } from '../core/ports.ts';
 
 /** Where tenants' roles log in. */
@@ -8,7 +9,7 @@ export interface TenantServer {
   readonly database: string;
 }
 
-/** Runs `work` on a new connection that is logged in as `user`, and closes it. */
+/** Runs `work` on a new connection that is logged in as `user`, and closes it; at once when the caller's signal aborts. */
 export async function withTenantSession<T>(
   server: TenantServer,
   user: string,
@@ -19,6 +20,9 @@ export async function withTenantSession<T>(
   const client = new pg.Client({ host, port, database, user, password, connectionTimeoutMillis: 5_000 });
   // A connection that breaks fails its statement; this only keeps the event from ending the process.
   client.on('error', () => {});
+  const signal = currentSignal();
+  const end = () => void client.end().catch(() => {});
+  signal?.addEventListener('abort', end, { once: true });
   try {
     await client.connect();
     return await work({
@@ -26,6 +30,7 @@ export async function withTenantSession<T>(
         (await client.query<Record<string, unknown>>(sql, values ? [...values] : undefined)).rows,
     });
   } finally {
+    signal?.removeEventListener('abort', end);
     await client.end();
   }
 }

@@ -1,13 +1,10 @@
-import type { SqlSession } from '../core/ports.ts';
-
 /**
- * Runs `work` as the tenant's owner and returns to the service's role. The service takes the membership only inside
- * this transaction: memberships that are kept make every later permission check slower.
+ * SQL to run before and behind what the tenant's owner is to do, in one transaction with it. The service takes the
+ * membership only for that: memberships that are kept make every later permission check slower.
  */
-export async function asOwner(sql: SqlSession, owner: string, work: () => Promise<void>): Promise<void> {
-  await sql.query(`GRANT ${owner} TO CURRENT_USER`);
-  await sql.query(`SET LOCAL ROLE ${owner}`);
-  await work();
-  await sql.query('RESET ROLE');
-  await sql.query(`REVOKE ${owner} FROM CURRENT_USER`);
+export function asOwner(owner: string): { readonly before: string; readonly after: string } {
+  return {
+    before: `GRANT ${owner} TO CURRENT_USER; SET LOCAL ROLE ${owner};\n`,
+    after: `\n; RESET ROLE; REVOKE ${owner} FROM CURRENT_USER`,
+  };
 }

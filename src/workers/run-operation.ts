@@ -1,9 +1,16 @@
 import type { Logger } from 'pino';
 import type { ProvisioningEvent } from '../core/model.ts';
-import type { EventFeed, OperationJournal, SqlSession, TakenOperation } from '../core/ports.ts';
-import { FencedOffError } from '../core/ports.ts';
-import { PermanentStepError, type Step, type StepContext } from './step.ts';
-import { steps } from './steps/steps.ts';
+import {
+  type EventFeed,
+  FencedOffError,
+  type OperationJournal,
+  type TakenOperation,
+  type TakenStep,
+} from '../core/ports.ts';
+import { holdLease } from './lease.ts';
+import { isWorthRetrying } from './retry-policy.ts';
+import { reasonOf } from './step-reason.ts';
+import type { StepRunner } from './step-runner.ts';
 
 /** How often an operation is tried before it is FAILED. */
 const attempts = 5;
@@ -12,11 +19,11 @@ const longestRetryMs = 30_000;
 export interface RunnerOptions {
   readonly journal: OperationJournal;
   readonly feed: Pick<EventFeed, 'publish'>;
+  readonly stepRunner: StepRunner;
   /** How often a runner shows that it lives, milliseconds; well below the lease. */
   readonly renewIntervalMs: number;
   /** What the wait before the first retry is made of, milliseconds; it doubles with each. */
   readonly firstRetryMs: number;
-  readonly contextOf: (tenantId: string, sql: SqlSession) => StepContext;
   /** Called once per operation, when it ends. */
   readonly onEnd: (end: OperationEnd) => void;
   readonly log: Logger;
@@ -24,95 +31,76 @@ export interface RunnerOptions {
 
 export interface OperationEnd {
   readonly kind: ProvisioningEvent['kind'];
-  readonly state: 'SUCCEEDED' | 'FAILED';
+  readonly state: 'SUCCEEDED' | 'FAILED' | 'CANCELLED';
   /** From acceptance to the end, seconds. */
   readonly seconds: number;
 }
 
 /**
- * The function that walks one operation to its end, or to its next retry. It never throws for what an operation does:
- * the queue only dispatches, what is left to do stands in the registry.
+ * The function that walks one operation to its end, or to its next retry: forwards, or backwards when it is being
+ * cancelled. It never throws for what a step does: the queue only dispatches, what is left to do stands in the registry.
  */
 export function createOperationRunner({
   journal,
   feed,
+  stepRunner,
   renewIntervalMs,
   firstRetryMs,
-  contextOf,
   onEnd,
   log,
 }: RunnerOptions) {
   return async function runOperation(operationId: string): Promise<void> {
     const taken = await journal.take(operationId);
     if (taken === null) return;
-    const renewal = setInterval(() => {
-      journal
-        .renew(taken)
-        .catch((error: unknown) => log.warn({ err: error, operationId }, 'a lease was not renewed'));
-    }, renewIntervalMs);
+    using lease = holdLease(journal, taken, renewIntervalMs, log);
     try {
-      for (const { position, name, done } of taken.steps) {
-        if (!done && !(await runStep(taken, position, steps[name]))) return;
-      }
+      await walk(taken, lease.lost);
     } catch (error) {
       if (!(error instanceof FencedOffError)) throw error;
       log.info({ operationId }, 'the operation belongs to somebody else now');
-    } finally {
-      clearInterval(renewal);
     }
   };
 
-  /** Whether the step succeeded. */
-  async function runStep(taken: TakenOperation, position: number, step: Step): Promise<boolean> {
-    tell(taken, await journal.begin(taken, position));
-    try {
-      tell(
-        taken,
-        await journal.perform(taken, position, (sql) =>
-          perform(step, contextOf(taken.operation.tenantId, sql)),
-        ),
-      );
-      return true;
-    } catch (error) {
-      if (error instanceof FencedOffError) throw error;
-      const final = error instanceof PermanentStepError || taken.operation.attempt >= attempts;
-      log.warn({ err: error, operationId: taken.operation.id, final }, 'a step failed');
-      tell(
-        taken,
-        await journal.fail(
-          taken,
-          position,
-          reasonOf(error),
-          final ? null : retryDelay(taken.operation.attempt, firstRetryMs),
-        ),
-      );
-      return false;
+  async function walk(taken: TakenOperation, lost: AbortSignal): Promise<void> {
+    const { cancelling } = taken.operation;
+    const left = cancelling ? stepRunner.toUndo(taken) : stepRunner.toPerform(taken);
+    const [first] = left;
+    if (first !== undefined) {
+      tell(taken, [await journal.begin(taken, first.position)]);
+      if (taken.overdue)
+        return fail(taken, first, new Error('it was tried for a day without coming to its end'), true);
     }
+    for (const [index, step] of left.entries()) {
+      const next = left[index + 1]?.position ?? null;
+      try {
+        const run = cancelling ? stepRunner.undo : stepRunner.perform;
+        await run({ taken, step, next, lost, tell: (events) => tell(taken, events) });
+      } catch (error) {
+        if (error instanceof FencedOffError) throw error;
+        return fail(taken, step, error, taken.operation.attempt >= attempts || !isWorthRetrying(error));
+      }
+    }
+    if (cancelling) tell(taken, [await journal.finishCancelling(taken)]);
   }
 
-  function tell(taken: TakenOperation, event: ProvisioningEvent): void {
-    feed.publish([event]);
-    const { operationState: state, kind } = event;
-    if (state === 'SUCCEEDED' || state === 'FAILED') {
-      const seconds = (event.createdAt.getTime() - taken.operation.createdAt.getTime()) / 1000;
-      onEnd({ kind, state, seconds });
+  async function fail(taken: TakenOperation, step: TakenStep, error: unknown, final: boolean): Promise<void> {
+    const { id, attempt } = taken.operation;
+    log.warn({ err: error, operationId: id, step: step.name, final }, 'a step failed');
+    const retryInMs = final ? null : retryDelay(attempt, firstRetryMs);
+    tell(taken, [await journal.fail(taken, step.position, reasonOf(error), retryInMs)]);
+  }
+
+  function tell({ operation }: TakenOperation, events: readonly ProvisioningEvent[]): void {
+    feed.publish(events);
+    for (const { operationState: state, kind, createdAt } of events) {
+      if (state !== 'SUCCEEDED' && state !== 'FAILED' && state !== 'CANCELLED') continue;
+      onEnd({ kind, state, seconds: (createdAt.getTime() - operation.createdAt.getTime()) / 1000 });
     }
   }
 }
 
-async function perform(step: Step, context: StepContext): Promise<void> {
-  if (!(await step.probe(context))) await step.apply(context);
-  await step.verify?.(context);
-}
-
-/** Exponential with full jitter, milliseconds: runners that failed together do not come back together. */
+/** Exponential with jitter, milliseconds: runners that failed together do not come back together. */
 function retryDelay(attempt: number, firstRetryMs: number): number {
   const ceiling = Math.min(longestRetryMs, firstRetryMs * 2 ** attempt);
   return Math.round(ceiling / 2 + Math.random() * (ceiling / 2));
-}
-
-/** One line for watchers; PostgreSQL's messages name objects, not values. */
-function reasonOf(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
-  return (message.split('\n')[0] ?? '').slice(0, 500) || 'the step failed without saying why';
 }

@@ -1,5 +1,5 @@
 import type { SqlSession } from '../core/ports.ts';
-import type { StepContext } from './step.ts';
+import type { StepContext, StepTarget } from './step.ts';
 import type { TenantMigrations } from './tenant-migrations.ts';
 import { ownershipMark, tenantNames } from './tenant-names.ts';
 
@@ -16,19 +16,37 @@ export interface StepContextOptions {
   ) => Promise<void>;
 }
 
-/** The function that makes what a step works with, for one tenant and one transaction. */
-export function createStepContexts({ registryId, migrations, password, login }: StepContextOptions) {
-  return (tenantId: string, sql: SqlSession): StepContext => {
-    const names = tenantNames(tenantId);
-    const ownPassword = () => password(sql, tenantId);
-    return {
-      sql,
-      tenantId,
-      names,
-      mark: ownershipMark(registryId, tenantId),
-      migrations,
-      password: ownPassword,
-      login: async (work) => login(names.app, await ownPassword(), work),
-    };
+/** What makes the contexts that steps work with. */
+export interface StepContexts {
+  target(tenantId: string): StepTarget;
+  /** For one transaction; what is noted goes into `notes`. */
+  inTransaction(tenantId: string, sql: SqlSession, notes: string[]): StepContext;
+}
+
+export function createStepContexts({
+  registryId,
+  migrations,
+  password,
+  login,
+}: StepContextOptions): StepContexts {
+  const target = (tenantId: string): StepTarget => ({
+    tenantId,
+    names: tenantNames(tenantId),
+    mark: ownershipMark(registryId, tenantId),
+    migrations,
+  });
+  return {
+    target,
+    inTransaction(tenantId, sql, notes) {
+      const of = target(tenantId);
+      const ownPassword = () => password(sql, tenantId);
+      return {
+        ...of,
+        sql,
+        note: (message) => void notes.push(message),
+        password: ownPassword,
+        login: async (work) => login(of.names.app, await ownPassword(), work),
+      };
+    },
   };
 }

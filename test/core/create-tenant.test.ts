@@ -44,6 +44,7 @@ describe('a new tenant', () => {
       kind: 'PROVISION',
       state: 'PENDING',
       attempt: 0,
+      cancelling: false,
       error: null,
       nextAttemptAt: null,
       fence: 0,

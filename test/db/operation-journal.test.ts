@@ -36,6 +36,8 @@ async function take(): Promise<TakenOperation> {
   return taken;
 }
 
+const nothing = async () => [];
+
 const letLeaseRunOut = () =>
   app.sql(`UPDATE operations SET lease_until = now() - interval '1 millisecond' WHERE id = $1`, [
     operationId,
@@ -75,7 +77,7 @@ describe('an operation is taken', () => {
     });
     expect(taken?.steps).toEqual(
       ['create_role', 'create_schema', 'apply_migrations', 'verify_isolation', 'activate'].map(
-        (name, position) => ({ position, name, done: false }),
+        (name, position) => ({ position, name, status: 'PENDING' }),
       ),
     );
     const [lease] = await app.sql(
@@ -89,11 +91,17 @@ describe('an operation is taken', () => {
   test('again when its lease has run out, under a higher fence, with what is done', async () => {
     const first = await take();
     await journal.begin(first, 0);
-    await journal.perform(first, 0, async () => {});
+    await journal.perform(first, 0, 1, nothing);
     await letLeaseRunOut();
     const second = await take();
-    expect(second.operation).toMatchObject({ fence: 2, attempt: 2, startedAt: first.operation.startedAt });
-    expect(second.steps.map(({ done }) => done)).toEqual([true, false, false, false, false]);
+    expect(second.operation).toMatchObject({ fence: 2, attempt: 1, startedAt: first.operation.startedAt });
+    expect(second.steps.map(({ status }) => status)).toEqual([
+      'SUCCESS',
+      'IN_PROGRESS',
+      'PENDING',
+      'PENDING',
+      'PENDING',
+    ]);
   });
 
   test('not before its retry is due, not when it is finished, not when it is unknown', async () => {
@@ -126,7 +134,7 @@ describe('a runner that holds its lease', () => {
   test('tells each beginning and end with the next sequence', async () => {
     const taken = await take();
     const begun = await journal.begin(taken, 0);
-    const done = await journal.perform(taken, 0, async () => {});
+    const done = await journal.perform(taken, 0, 1, async () => ['a part']);
     const common = {
       tenantId,
       operationId,
@@ -141,16 +149,18 @@ describe('a runner that holds its lease', () => {
       tenantStatus: 'PROVISIONING',
       createdAt: expect.any(Date),
     };
-    expect([begun, done]).toEqual([
+    expect([begun, ...done]).toEqual([
       { ...running, sequence: 2, status: 'IN_PROGRESS', completedSteps: 0 },
-      { ...running, sequence: 3, status: 'SUCCESS', completedSteps: 1 },
+      { ...running, sequence: 3, status: 'IN_PROGRESS', completedSteps: 0, message: 'a part' },
+      { ...running, sequence: 4, status: 'SUCCESS', completedSteps: 1 },
+      { ...running, sequence: 5, step: 'create_schema', status: 'IN_PROGRESS', completedSteps: 1 },
     ]);
     const stored = await app.sql(
       'SELECT sequence, created_at FROM provisioning_events WHERE tenant_id = $1 AND sequence > 1 ORDER BY 1',
       [tenantId],
     );
     expect(stored).toEqual(
-      [begun, done].map(({ sequence, createdAt }) => ({ sequence, created_at: createdAt })),
+      [begun, ...done].map(({ sequence, createdAt }) => ({ sequence, created_at: createdAt })),
     );
   });
 
@@ -158,14 +168,15 @@ describe('a runner that holds its lease', () => {
     const taken = await take();
     await journal.begin(taken, 0);
     const before = await written();
-    const failing = journal.perform(taken, 0, async (sql) => {
+    const failing = journal.perform(taken, 0, 1, async (sql) => {
       await sql.query('UPDATE tenants SET schema_version = 7 WHERE id = $1', [tenantId]);
       throw new Error('no');
     });
     await expect(failing).rejects.toThrow('no');
     expect(await written()).toEqual(before);
-    await journal.perform(taken, 0, async (sql) => {
+    await journal.perform(taken, 0, 1, async (sql) => {
       await sql.query('UPDATE tenants SET schema_version = 7 WHERE id = $1', [tenantId]);
+      return [];
     });
     expect(await app.sql('SELECT schema_version FROM tenants WHERE id = $1', [tenantId])).toEqual([
       { schema_version: 7 },
@@ -174,9 +185,9 @@ describe('a runner that holds its lease', () => {
 
   test('ends the operation with its last step', async () => {
     const taken = await take();
+    await journal.begin(taken, 0);
     for (const { position } of taken.steps) {
-      await journal.begin(taken, position);
-      await journal.perform(taken, position, async () => {});
+      await journal.perform(taken, position, position === 4 ? null : position + 1, nothing);
     }
     const after = await written();
     expect(after.operation).toEqual([{ state: 'SUCCEEDED', attempt: 1, fence: 1, error: null }]);
@@ -251,6 +262,7 @@ describe('a runner that lost its operation writes nothing any more', () => {
       },
     ],
     ['to a deletion', () => app.core.tenants.remove(tenantId)],
+    ['to a cancellation', () => app.core.operations.cancel(operationId)],
   ])('%s', async (_, lose) => {
     const taken = await take();
     await journal.begin(taken, 0);
@@ -260,9 +272,13 @@ describe('a runner that lost its operation writes nothing any more', () => {
     const attempts = [
       () => journal.begin(taken, 0),
       () =>
-        journal.perform(taken, 0, async (sql) => {
+        journal.perform(taken, 0, 1, async (sql) => {
           await sql.query(`CREATE TABLE public.${table} ()`);
+          return [];
         }),
+      () => journal.advance(taken, 0, async () => ['a part']),
+      () => journal.undo(taken, 0, null, nothing),
+      () => journal.finishCancelling(taken),
       () => journal.fail(taken, 0, 'because', 1_000),
       () => journal.fail(taken, 0, 'because', null),
     ];
@@ -277,10 +293,11 @@ describe('a runner that lost its operation writes nothing any more', () => {
     await journal.begin(taken, 0);
     const table = `t${randomUUID().replaceAll('-', '')}`;
     const [atWork, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-    const step = journal.perform(taken, 0, async (sql) => {
+    const step = journal.perform(taken, 0, 1, async (sql) => {
       await sql.query(`CREATE TABLE public.${table} ()`);
       atWork.resolve();
       await goOn.promise;
+      return [];
     });
     const fencedOff = expect(step).rejects.toBeInstanceOf(FencedOffError);
     await atWork.promise;
@@ -295,4 +312,73 @@ describe('a runner that lost its operation writes nothing any more', () => {
     expect(before.sequences).toEqual([1, 2, 3, 4]);
     expect(await app.sql('SELECT to_regclass($1) AS left', [`public.${table}`])).toEqual([{ left: null }]);
   });
+});
+
+describe('an operation that is cancelled', () => {
+  test('is undone from the last step that began to the first, and ends with its tenant deleted', async () => {
+    const runner = await take();
+    await journal.begin(runner, 0);
+    await journal.perform(runner, 0, 1, nothing);
+    await journal.perform(runner, 1, 2, nothing);
+    await app.core.operations.cancel(operationId);
+
+    const taken = await take();
+    expect(taken.operation).toMatchObject({ cancelling: true, state: 'RUNNING', attempt: 1, fence: 3 });
+    expect(taken.steps.map(({ status }) => status)).toEqual([
+      'SUCCESS',
+      'SUCCESS',
+      'IN_PROGRESS',
+      'PENDING',
+      'PENDING',
+    ]);
+    const events = [
+      await journal.begin(taken, 1),
+      ...(await journal.undo(taken, 1, 0, nothing)),
+      ...(await journal.undo(taken, 0, null, nothing)),
+      await journal.finishCancelling(taken),
+    ];
+    expect(
+      events.map(({ operationState, step, status, completedSteps, message }) =>
+        [operationState, step, status, completedSteps, message].join(' '),
+      ),
+    ).toEqual([
+      'RUNNING create_schema IN_PROGRESS 1 undoing',
+      'RUNNING create_schema PENDING 1 undone',
+      'RUNNING create_role IN_PROGRESS 0 undoing',
+      'RUNNING create_role PENDING 0 undone',
+      'CANCELLED create_role PENDING 0 cancelled',
+    ]);
+    expect(await written()).toMatchObject({
+      operation: [{ state: 'CANCELLED', error: null }],
+      steps: [0, 1, 2, 3, 4].map((position) => ({ position, status: 'PENDING', error: null })),
+      sequences: Array.from({ length: 12 }, (_, index) => index + 1),
+    });
+    expect((await app.core.tenants.get(tenantId, 'INCLUDE')).deletedAt).toEqual(expect.any(Date));
+  });
+
+  test('and whose undoing fails is FAILED, and goes on with that when it is retried', async () => {
+    const runner = await take();
+    await journal.begin(runner, 0);
+    await journal.perform(runner, 0, 1, nothing);
+    await app.core.operations.cancel(operationId);
+    const taken = await take();
+    await journal.begin(taken, 0);
+    expect(await journal.fail(taken, 0, 'because', null)).toMatchObject({ operationState: 'FAILED' });
+    const { operation } = await app.core.operations.retry(operationId);
+    expect(operation).toMatchObject({ state: 'PENDING', cancelling: true, attempt: 0 });
+    const again = await take();
+    expect(again.steps.map(({ status }) => status).slice(0, 2)).toEqual(['FAILED', 'IN_PROGRESS']);
+    await journal.begin(again, 0);
+    await journal.undo(again, 0, null, nothing);
+    expect(await journal.finishCancelling(again)).toMatchObject({ operationState: 'CANCELLED' });
+  });
+});
+
+test('an operation that nobody brought to its end for a day is overdue', async () => {
+  expect((await take()).overdue).toBe(false);
+  await letLeaseRunOut();
+  await app.sql(`UPDATE operations SET started_at = now() - interval '25 hours' WHERE id = $1`, [
+    operationId,
+  ]);
+  expect((await take()).overdue).toBe(true);
 });

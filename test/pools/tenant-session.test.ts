@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { withCancellation } from '../../src/core/cancellation.ts';
 import { withTenantSession } from '../../src/pools/tenant-session.ts';
 import { asAdministrator, createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
@@ -42,6 +43,18 @@ describe('a session of a tenant', () => {
       await query('SELECT pg_terminate_backend(pg_backend_pid())');
     });
     await expect(ended).rejects.toThrow(/terminat/);
+  });
+
+  test('is given up at once when nobody waits for it any more', async () => {
+    const controller = new AbortController();
+    const endless = withCancellation(controller.signal, () =>
+      login(async ({ query }) => {
+        const sleeping = query('SELECT pg_sleep(600)');
+        controller.abort();
+        await sleeping;
+      }),
+    );
+    await expect(endless).rejects.toThrow(/terminated|closed/);
   });
 
   test('is refused with a wrong password', async () => {

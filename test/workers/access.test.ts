@@ -63,7 +63,7 @@ test('a suspended tenant’s sessions end and nobody logs in, until it is resume
   const events = await eventsOf(app, id);
   expect(areGapless(events)).toBe(true);
   const statuses = events
-    .slice(11)
+    .slice(13)
     .map(({ step, status, tenantStatus }) => `${step} ${status} ${tenantStatus}`);
   expect(statuses).toEqual([
     'revoke_access PENDING ACTIVE',

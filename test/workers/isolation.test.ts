@@ -27,13 +27,13 @@ beforeAll(async () => {
   [schema, neighbour] = [schemaOf(tenantId), schemaOf(newer)];
   const { database } = app.app;
   const { registryId, keyRing } = await openRegistry(database, encryptionKeys);
-  const contextOf = createStepContexts({
+  const contexts = createStepContexts({
     registryId,
-    migrations: await readTenantMigrations('prisma/tenant'),
+    migrations: await readTenantMigrations('prisma/tenant', []),
     password: createTenantCredentials(keyRing),
     login: (user, password, work) => withTenantSession(database, user, password, work),
   });
-  context = contextOf(tenantId, { query: app.sql });
+  context = contexts.inTransaction(tenantId, { query: app.sql }, []);
 }, 60_000);
 afterAll(() => app?.[Symbol.asyncDispose]());
 

@@ -63,7 +63,10 @@ describe.each(postgresVersions)('$title', (version) => {
           'PENDING create_role PENDING 0/5 PROVISIONING',
           ...running('create_role', 0),
           ...running('create_schema', 1),
-          ...running('apply_migrations', 2),
+          'RUNNING apply_migrations IN_PROGRESS 2/5 PROVISIONING',
+          'RUNNING apply_migrations IN_PROGRESS 2/5 PROVISIONING 0001_workspace.sql applied',
+          'RUNNING apply_migrations IN_PROGRESS 2/5 PROVISIONING 0002_projects.sql applied',
+          'RUNNING apply_migrations SUCCESS 3/5 PROVISIONING',
           ...running('verify_isolation', 3),
           'RUNNING activate IN_PROGRESS 4/5 PROVISIONING',
           'SUCCEEDED activate SUCCESS 5/5 ACTIVE',
@@ -236,6 +239,6 @@ describe.each(postgresVersions)('$title', (version) => {
 });
 
 function summary(event: ProvisioningEvent): string {
-  const { sequence, operationState, step, status, completedSteps, totalSteps, tenantStatus } = event;
-  return `${sequence} ${operationState} ${step} ${status} ${completedSteps}/${totalSteps} ${tenantStatus}`;
+  const { sequence, operationState, step, status, completedSteps, totalSteps, tenantStatus, message } = event;
+  return `${sequence} ${operationState} ${step} ${status} ${completedSteps}/${totalSteps} ${tenantStatus} ${message ?? ''}`.trim();
 }

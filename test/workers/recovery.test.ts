@@ -88,10 +88,11 @@ test('a worker that was only thought dead finds that its operation belongs to an
   const taken = await takeAsDead(operation.id);
   await journal.begin(taken, 0);
   const [atWork, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  const late = journal.perform(taken, 0, async (sql) => {
+  const late = journal.perform(taken, 0, 1, async (sql) => {
     await sql.query('CREATE TABLE public.late ()');
     atWork.resolve();
     await goOn.promise;
+    return [];
   });
   const fencedOff = expect(late).rejects.toBeInstanceOf(FencedOffError);
   await atWork.promise;

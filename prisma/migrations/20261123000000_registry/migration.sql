@@ -39,6 +39,7 @@ CREATE TABLE "operations" (
     "attempt" INTEGER NOT NULL DEFAULT 0,
     "error" TEXT,
     "next_attempt_at" TIMESTAMPTZ(3),
+    "cancelling" BOOLEAN NOT NULL DEFAULT false,
     "fence" INTEGER NOT NULL DEFAULT 0,
     "lease_until" TIMESTAMPTZ(3),
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
@@ -100,6 +101,16 @@ CREATE TABLE "tenant_credentials" (
 );
 
 -- CreateTable
+CREATE TABLE "tenant_migrations" (
+    "version" INTEGER NOT NULL,
+    "name" TEXT NOT NULL,
+    "checksum" TEXT NOT NULL,
+    "applied_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+
+    CONSTRAINT "tenant_migrations_pkey" PRIMARY KEY ("version")
+);
+
+-- CreateTable
 CREATE TABLE "registry" (
     "id" UUID NOT NULL,
     "index_key" TEXT NOT NULL,
@@ -115,6 +126,9 @@ CREATE TABLE "encryption_keys" (
 
     CONSTRAINT "encryption_keys_pkey" PRIMARY KEY ("id")
 );
+
+-- CreateIndex
+CREATE UNIQUE INDEX "tenant_migrations_name_key" ON "tenant_migrations"("name");
 
 -- CreateIndex
 CREATE INDEX "tenants_created_at_id_idx" ON "tenants"("created_at", "id");
@@ -186,7 +200,9 @@ ALTER TABLE "operations"
   ADD CONSTRAINT "operations_fence_check" CHECK ("fence" >= 0),
   ADD CONSTRAINT "operations_finished_check" CHECK (("finished_at" IS NOT NULL) = ("state" IN ('SUCCEEDED', 'FAILED', 'CANCELLED'))),
   ADD CONSTRAINT "operations_failed_check" CHECK ("state" <> 'FAILED' OR "error" IS NOT NULL),
-  ADD CONSTRAINT "operations_next_attempt_check" CHECK ("next_attempt_at" IS NULL OR "state" = 'PENDING');
+  ADD CONSTRAINT "operations_next_attempt_check" CHECK ("next_attempt_at" IS NULL OR "state" = 'PENDING'),
+  -- What a deletion did is taken back by a restoration.
+  ADD CONSTRAINT "operations_cancelling_check" CHECK (NOT "cancelling" OR "kind" <> 'DELETE');
 
 ALTER TABLE "operation_steps"
   ADD CONSTRAINT "operation_steps_position_check" CHECK ("position" >= 0),
@@ -204,6 +220,10 @@ ALTER TABLE "idempotency_keys"
 
 ALTER TABLE "tenant_credentials"
   ADD CONSTRAINT "tenant_credentials_password_check" CHECK ("password" ~ '^v1:[A-Za-z0-9_-]{1,32}:[A-Za-z0-9_-]{16}:[A-Za-z0-9_-]{22,}$');
+
+ALTER TABLE "tenant_migrations"
+  ADD CONSTRAINT "tenant_migrations_version_check" CHECK ("version" >= 1),
+  ADD CONSTRAINT "tenant_migrations_checksum_check" CHECK ("checksum" ~ '^[0-9a-f]{64}$');
 
 -- One database, one registry.
 CREATE UNIQUE INDEX "registry_single_row_key" ON "registry" ((true));

@@ -1,33 +1,51 @@
 import type { Step, StepContext } from '../step.ts';
+import { ownRoles } from './own-roles.ts';
 
 /** Nobody logs in as the tenant any more. */
 export const revokeAccess: Step = {
   probe: async (context) => !(await canLogIn(context)),
-  apply: ({ sql, names }) => run(sql.query(`ALTER ROLE ${names.app} NOLOGIN`)),
+  apply: forbidLogin,
+  undo: allowLogin,
 };
 
 /** What is logged in ends; a step behind the revocation, which must be committed first. */
 export const endSessions: Step = {
   probe: async () => false,
-  apply: ({ sql, names }) =>
-    run(
-      sql.query('SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = $1', [
-        names.app,
-      ]),
-    ),
+  apply: endAll,
+  async verify({ sql, names }) {
+    // What a transaction has seen of the sessions once, it goes on seeing.
+    await sql.query('SELECT pg_stat_clear_snapshot()');
+    const left = await sql.query('SELECT FROM pg_stat_activity WHERE usename = $1', [names.app]);
+    if (left.length > 0) throw new Error('not every session of the tenant could be ended');
+  },
 };
 
 /** The tenant's login works again. */
 export const grantAccess: Step = {
-  probe: (context) => canLogIn(context),
-  apply: ({ sql, names }) => run(sql.query(`ALTER ROLE ${names.app} LOGIN`)),
+  probe: canLogIn,
+  apply: allowLogin,
+  async undo(context) {
+    if (!(await canLogIn(context))) return;
+    await forbidLogin(context);
+    await endAll(context);
+  },
 };
 
-async function canLogIn({ sql, names }: StepContext): Promise<boolean> {
-  const [role] = await sql.query('SELECT rolcanlogin FROM pg_roles WHERE rolname = $1', [names.app]);
-  return role?.rolcanlogin === true;
+/** @throws {PermanentStepError} when the role belongs to somebody else */
+async function canLogIn(context: StepContext): Promise<boolean> {
+  return (await ownRoles(context)).get(context.names.app)?.canLogIn === true;
 }
 
-async function run(statement: Promise<unknown>): Promise<void> {
-  await statement;
+async function forbidLogin({ sql, names }: StepContext): Promise<void> {
+  await sql.query(`ALTER ROLE ${names.app} NOLOGIN`);
+}
+
+async function allowLogin({ sql, names }: StepContext): Promise<void> {
+  await sql.query(`ALTER ROLE ${names.app} LOGIN`);
+}
+
+async function endAll({ sql, names }: StepContext): Promise<void> {
+  await sql.query('SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = $1', [
+    names.app,
+  ]);
 }

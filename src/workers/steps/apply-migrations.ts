@@ -1,25 +1,73 @@
 import { asOwner } from '../as-owner.ts';
+import { areRecorded, recordMigrations } from '../migration-ledger.ts';
+import type { MigrationScript } from '../migration-script.ts';
+import { naming } from '../naming.ts';
+import { isWorthRetrying } from '../retry-policy.ts';
 import { PermanentStepError, type Step, type StepContext } from '../step.ts';
+import { runApart } from './run-apart.ts';
 
-/** The tenant migrations, from the schema's version to the newest, as one script in one transaction. */
-export const applyMigrations: Step = {
+/** Brings a schema from its version to the newest, without a way back. Files on large tables take their time. */
+export const updateSchema: Step = {
+  limitMs: 30 * 60_000,
+  isStale: ({ schemaVersion }, { version }) => schemaVersion < version,
+  async prepare(context) {
+    const scripts = context.migrations.scriptsFrom(context.schemaVersion);
+    for (const script of scripts) {
+      if (!script.transactional) {
+        await context.session((session) => runApart(session, context, script));
+        await context.transaction((part) => record(part, script));
+      } else if (script !== scripts.at(-1)) {
+        await context.transaction((part) => run(part, script));
+      }
+    }
+  },
   async probe(context) {
     return (await schemaVersion(context)) >= context.migrations.version;
   },
+  // What is left here is one script, and usually that is all of it.
   async apply(context) {
-    const { sql, names, migrations, tenantId } = context;
-    const script = migrations.scriptFrom(await schemaVersion(context));
-    await asOwner(sql, names.owner, async () => {
-      await sql.query(`SET LOCAL search_path TO ${names.schema}; SET LOCAL lock_timeout TO '5s'`);
-      await sql.query(script);
-    });
-    await sql.query('RESET search_path');
-    await sql.query('UPDATE public.tenants SET schema_version = $2 WHERE id = $1', [
-      tenantId,
-      migrations.version,
-    ]);
+    for (const script of context.migrations.scriptsFrom(await schemaVersion(context))) {
+      await run(context, script);
+    }
   },
 };
+
+/** The same for a schema that was made for it, and goes again when its operation is cancelled. */
+export const applyMigrations: Step = {
+  ...updateSchema,
+  async undo({ sql, tenantId }) {
+    await sql.query('UPDATE tenants SET schema_version = 0 WHERE id = $1', [tenantId]);
+  },
+};
+
+/** All files of a script, in one round trip; if that fails, one by one, to name the one that does. */
+async function run(context: StepContext, script: MigrationScript): Promise<void> {
+  const { sql, names } = context;
+  const { before, after } = asOwner(names.owner);
+  const asScript = (text: string) =>
+    sql.query(`
+      SAVEPOINT script; ${before} SET LOCAL search_path TO ${names.schema}; SET LOCAL lock_timeout TO '5s';
+      ${text}${after}; RESET search_path`);
+  try {
+    await asScript(script.sql);
+  } catch (error) {
+    if (isWorthRetrying(error)) throw error;
+    await sql.query('ROLLBACK TO SAVEPOINT script');
+    for (const { file, sql: text } of script.parts) await naming(file, () => asScript(text));
+  }
+  await record(context, script);
+}
+
+/** Notes what the tenant has now. Of two workers that come first with different files, one is refused. */
+async function record(context: StepContext, { files }: MigrationScript): Promise<void> {
+  const { sql, tenantId, migrations, note } = context;
+  if (!(await areRecorded(sql, migrations, files))) {
+    await recordMigrations(sql, files);
+    await areRecorded(sql, migrations, files);
+  }
+  await sql.query('UPDATE tenants SET schema_version = $2 WHERE id = $1', [tenantId, files.at(-1)?.version]);
+  for (const { name } of files) note(`${name} applied`);
+}
 
 async function schemaVersion({ sql, tenantId }: StepContext): Promise<number> {
   const [tenant] = await sql.query('SELECT schema_version FROM tenants WHERE id = $1', [tenantId]);

@@ -1,5 +1,6 @@
 import { scramVerifier } from '../scram.ts';
-import { PermanentStepError, type Step, type StepContext } from '../step.ts';
+import type { Step } from '../step.ts';
+import { ownRoles } from './own-roles.ts';
 
 /** The owner, who cannot log in, and the `…_app` login, whose search path is the tenant's schema alone. */
 export const createRole: Step = {
@@ -8,23 +9,19 @@ export const createRole: Step = {
   async apply(context) {
     const { sql, names, mark } = context;
     const roles = await ownRoles(context);
-    for (const name of [names.owner, names.app]) {
-      if (!roles.has(name)) await sql.query(`CREATE ROLE ${name} NOLOGIN`);
-      await sql.query(`COMMENT ON ROLE ${name} IS '${mark}'`);
-    }
     const verifier = await scramVerifier(await context.password());
-    await sql.query(`ALTER ROLE ${names.app} LOGIN PASSWORD '${verifier}'`);
-    await sql.query(`ALTER ROLE ${names.app} SET search_path TO ${names.schema}`);
+    const created = [names.owner, names.app]
+      .filter((name) => !roles.has(name))
+      .map((name) => `CREATE ROLE ${name} NOLOGIN; COMMENT ON ROLE ${name} IS '${mark}';`);
+    await sql.query(`
+      ${created.join('\n')}
+      ALTER ROLE ${names.app} LOGIN PASSWORD '${verifier}';
+      ALTER ROLE ${names.app} SET search_path TO ${names.schema}`);
+  },
+  async undo(context) {
+    const { sql, tenantId } = context;
+    const roles = [...(await ownRoles(context)).keys()];
+    for (const role of roles) await sql.query(`DROP ROLE ${role}`);
+    await sql.query('DELETE FROM tenant_credentials WHERE tenant_id = $1', [tenantId]);
   },
 };
-
-/** The tenant's roles that are there. @throws {PermanentStepError} when one belongs to somebody else */
-async function ownRoles({ sql, names, mark }: StepContext): Promise<ReadonlySet<unknown>> {
-  const rows = await sql.query(
-    `SELECT rolname, shobj_description(oid, 'pg_authid') AS mark FROM pg_roles WHERE rolname IN ($1, $2)`,
-    [names.owner, names.app],
-  );
-  const foreign = rows.find((row) => row.mark !== mark);
-  if (foreign) throw new PermanentStepError(`the role ${foreign.rolname} exists and is not this registry's`);
-  return new Set(rows.map(({ rolname }) => rolname));
-}

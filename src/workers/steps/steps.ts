@@ -1,7 +1,7 @@
 import type { StepName } from '../../core/operation-steps.ts';
 import type { Step } from '../step.ts';
 import { endSessions, grantAccess, revokeAccess } from './access.ts';
-import { applyMigrations } from './apply-migrations.ts';
+import { applyMigrations, updateSchema } from './apply-migrations.ts';
 import { createRole } from './create-role.ts';
 import { createSchema } from './create-schema.ts';
 import { activate, deactivate, restoreStatus } from './status.ts';
@@ -12,6 +12,7 @@ export const steps: Readonly<Record<StepName, Step>> = {
   create_role: createRole,
   create_schema: createSchema,
   apply_migrations: applyMigrations,
+  update_schema: updateSchema,
   verify_isolation: verifyIsolation,
   activate,
   deactivate,

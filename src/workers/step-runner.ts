@@ -1,0 +1,112 @@
+import { withCancellation } from '../core/cancellation.ts';
+import type { ProvisioningEvent } from '../core/model.ts';
+import {
+  FencedOffError,
+  type OperationJournal,
+  type RecordedWork,
+  type SqlSession,
+  type TakenOperation,
+  type TakenStep,
+} from '../core/ports.ts';
+import type { StepContext } from './step.ts';
+import type { StepContexts } from './step-context.ts';
+import { steps } from './steps/steps.ts';
+import type { TenantMigrations } from './tenant-migrations.ts';
+
+export interface StepRunnerOptions {
+  readonly journal: OperationJournal;
+  readonly contexts: StepContexts;
+  readonly migrations: TenantMigrations;
+  /** Runs `work` in a session of its own, as the service's role. */
+  readonly session: (work: (session: SqlSession) => Promise<void>) => Promise<void>;
+  /** How long a step may take that says nothing else, milliseconds. */
+  readonly limitMs: number;
+}
+
+export interface StepRun {
+  readonly taken: TakenOperation;
+  readonly step: TakenStep;
+  /** The step that comes behind it. */
+  readonly next: number | null;
+  /** Aborts when the operation belongs to somebody else. */
+  readonly lost: AbortSignal;
+  readonly tell: (events: readonly ProvisioningEvent[]) => void;
+}
+
+export interface StepRunner {
+  /** The steps that are left, in order. */
+  toPerform(taken: TakenOperation): readonly TakenStep[];
+  /** The steps that began and can be undone, the last one first. */
+  toUndo(taken: TakenOperation): readonly TakenStep[];
+  /** @throws {FencedOffError} and whatever the step throws, or that it took too long */
+  perform(run: StepRun): Promise<void>;
+  /** @throws {FencedOffError} and whatever the step throws, or that it took too long */
+  undo(run: StepRun): Promise<void>;
+}
+
+/** Runs single steps, each within its time and only as long as the operation is ours. */
+export function createStepRunner({
+  journal,
+  contexts,
+  migrations,
+  session,
+  limitMs,
+}: StepRunnerOptions): StepRunner {
+  const recorded =
+    (tenantId: string, work: (context: StepContext) => Promise<void>): RecordedWork =>
+    async (sql) => {
+      const notes: string[] = [];
+      await work(contexts.inTransaction(tenantId, sql, notes));
+      return notes;
+    };
+
+  return {
+    toPerform: (taken) =>
+      taken.steps.filter(
+        ({ name, status }) => status !== 'SUCCESS' || steps[name].isStale?.(taken, migrations),
+      ),
+    toUndo: (taken) =>
+      taken.steps.filter(({ name, status }) => status !== 'PENDING' && steps[name].undo).reverse(),
+    perform({ taken, step: { name, position }, next, lost, tell }) {
+      const { tenantId } = taken.operation;
+      const step = steps[name];
+      return within(step.limitMs ?? limitMs, lost, async () => {
+        await step.prepare?.({
+          ...contexts.target(tenantId),
+          schemaVersion: taken.schemaVersion,
+          transaction: async (work) => tell(await journal.advance(taken, position, recorded(tenantId, work))),
+          session,
+        });
+        const work = recorded(tenantId, async (context) => {
+          if (!(await step.probe(context))) await step.apply(context);
+          await step.verify?.(context);
+        });
+        tell(await journal.perform(taken, position, next, work));
+      });
+    },
+    undo({ taken, step: { name, position }, next, lost, tell }) {
+      const step = steps[name];
+      const work = recorded(taken.operation.tenantId, async (context) => step.undo?.(context));
+      return within(step.limitMs ?? limitMs, lost, async () =>
+        tell(await journal.undo(taken, position, next, work)),
+      );
+    },
+  };
+}
+
+/** Runs `work`; its statements are ended when it takes too long, or is somebody else's by now. */
+async function within(limitMs: number, lost: AbortSignal, work: () => Promise<void>): Promise<void> {
+  const limit = new AbortController();
+  const timer = setTimeout(() => limit.abort(), limitMs);
+  try {
+    await withCancellation(AbortSignal.any([limit.signal, lost]), work);
+  } catch (error) {
+    if (lost.aborted) throw new FencedOffError('the lease ran out in the middle of a step', { cause: error });
+    if (limit.signal.aborted) {
+      throw new Error(`the step took longer than ${limitMs / 1000} seconds`, { cause: error });
+    }
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
