@@ -44,13 +44,12 @@ export async function createTenant(
   ];
   try {
     const { rows } = idempotency
-      ? await pool.query<SqlRow>(withKeySql, [
-          ...parameters,
-          idempotency.subject,
-          idempotency.key,
-          idempotency.inputHash,
-        ])
-      : await pool.query<SqlRow>(sql, parameters);
+      ? await pool.query<SqlRow>({
+          name: 'create_with_key',
+          text: withKeySql,
+          values: [...parameters, idempotency.subject, idempotency.key, idempotency.inputHash],
+        })
+      : await pool.query<SqlRow>({ name: 'create', text: sql, values: parameters });
     const [row] = rows;
     if (row === undefined) throw new Error('the insert of a tenant answered nothing');
     return { tenant: readTenant(row, keyRing), operation: readOperation(row), event: readEvent(row) };

@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import type { ProvisioningEvent, StepStatus } from '../core/model.ts';
 import { FencedOffError, type OperationJournal, type TakenOperation } from '../core/ports.ts';
+import { hasCode } from './error-code.ts';
 import { reviveLostOperations } from './lost-operations.ts';
 import { operationNewsSql } from './operation-news.ts';
 import { readEvent, readOperation, type SqlRow, selectList } from './rows.ts';
@@ -32,6 +33,9 @@ FROM o`;
 const renewSql = `
 UPDATE operations SET lease_until = clock_timestamp() + $3 * interval '1 millisecond'
 WHERE id = $1::uuid AND fence = $2 AND state = 'RUNNING'`;
+
+/** How `tellSql` ends when the operation is lost. */
+const divisionByZero = '22012';
 
 /**
  * News of steps: the tenant's next sequences, the operation under its fence, the steps, an event for each. The tenant's
@@ -85,7 +89,9 @@ e AS (
   FROM t, o, news JOIN s USING (position)
   RETURNING *
 )
-SELECT ${selectList('event', 'e')} FROM e ORDER BY e.sequence`;
+-- An error, not an empty answer, when the operation is lost: what was drawn from the tenant's sequence is given back.
+SELECT ${selectList('event', 'e')} FROM (SELECT 1 / count(*) AS one FROM o) AS held JOIN e ON held.one = 1
+ORDER BY e.sequence`;
 
 const finishCancellingSql = operationNewsSql({
   tenant: `deleted_at = CASE WHEN previous.kind IN ('PROVISION', 'RESTORE') THEN clock_timestamp() ELSE deleted_at END`,
@@ -128,7 +134,7 @@ export function createOperationJournal({ pool, leaseMs }: OperationJournalOption
   }
 
   async function tell(
-    client: pg.PoolClient,
+    on: Pick<pg.Pool | pg.PoolClient, 'query'>,
     { operation: { id, fence } }: TakenOperation,
     state: 'PENDING' | 'RUNNING' | 'SUCCEEDED' | 'FAILED',
     news: readonly StepNews[],
@@ -139,12 +145,22 @@ export function createOperationJournal({ pool, leaseMs }: OperationJournalOption
       news.map((one) => one.status),
       news.map((one) => one.message),
     ];
-    return told(id, (await client.query<SqlRow>(tellSql, [id, fence, state, retryInMs, ...columns])).rows);
+    const values = [id, fence, state, retryInMs, ...columns];
+    try {
+      const { rows } = await on.query<SqlRow>({ name: 'tell', text: tellSql, values });
+      return rows.map(readEvent);
+    } catch (error) {
+      throw hasCode(error, divisionByZero) ? lost(id, error) : error;
+    }
   }
 
   return {
     async take(operationId) {
-      const { rows } = await pool.query<SqlRow>(takeSql, [operationId, leaseMs]);
+      const { rows } = await pool.query<SqlRow>({
+        name: 'take',
+        text: takeSql,
+        values: [operationId, leaseMs],
+      });
       const [row] = rows;
       if (row === undefined) return null;
       return {
@@ -159,7 +175,7 @@ export function createOperationJournal({ pool, leaseMs }: OperationJournalOption
       return rowCount === 1;
     },
     async begin(taken, position) {
-      return only(await inTransaction((client) => tell(client, taken, 'RUNNING', [begun(taken, position)])));
+      return only(await tell(pool, taken, 'RUNNING', [begun(taken, position)]));
     },
     advance: (taken, position, work) =>
       inTransaction(async (client) => {
@@ -183,9 +199,11 @@ export function createOperationJournal({ pool, leaseMs }: OperationJournalOption
         return tell(client, taken, 'RUNNING', next === null ? news : [...news, begun(taken, next)]);
       }),
     finishCancelling: ({ operation: { id, fence } }) =>
-      inTransaction(async (client) =>
-        only(told(id, (await client.query<SqlRow>(finishCancellingSql, [id, fence])).rows)),
-      ),
+      inTransaction(async (client) => {
+        const [row] = (await client.query<SqlRow>(finishCancellingSql, [id, fence])).rows;
+        if (row === undefined) throw lost(id);
+        return readEvent(row);
+      }),
     fail: (taken, position, reason, retryInMs) =>
       inTransaction(async (client) => {
         const { id } = taken.operation;
@@ -214,10 +232,8 @@ function parts(position: number, messages: readonly string[]): StepNews[] {
   return messages.map((message) => ({ position, status: 'IN_PROGRESS', message }));
 }
 
-/** The events of a statement that is fenced; none means that the operation is lost. */
-function told(operationId: string, rows: readonly SqlRow[]): ProvisioningEvent[] {
-  if (rows.length === 0) throw new FencedOffError(`operation ${operationId} is held by somebody else now`);
-  return rows.map(readEvent);
+function lost(operationId: string, cause?: unknown): FencedOffError {
+  return new FencedOffError(`operation ${operationId} is held by somebody else now`, { cause });
 }
 
 function only(events: readonly ProvisioningEvent[]): ProvisioningEvent {

@@ -10,13 +10,13 @@ export function createTenantCredentials(keyRing: KeyRing) {
   return async (sql: SqlSession, tenantId: string): Promise<string> => {
     const context = { tenantId, field: 'appPassword' };
     const password = randomBytes(32).toString('base64url');
-    await sql.query(
-      'INSERT INTO tenant_credentials (tenant_id, password) VALUES ($1, $2) ON CONFLICT DO NOTHING',
+    const [stored] = await sql.query(
+      `WITH made AS (
+         INSERT INTO tenant_credentials (tenant_id, password) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING password
+       )
+       SELECT password FROM made UNION ALL SELECT password FROM tenant_credentials WHERE tenant_id = $1`,
       [tenantId, keyRing.seal(password, context)],
     );
-    const [stored] = await sql.query('SELECT password FROM tenant_credentials WHERE tenant_id = $1', [
-      tenantId,
-    ]);
     if (typeof stored?.password !== 'string') throw new Error('the tenant has no stored password');
     return keyRing.open(stored.password, context);
   };

@@ -30,6 +30,7 @@ export function createStepContexts({
   login,
 }: StepContextOptions): StepContexts {
   const target = (tenantId: string): StepTarget => ({
+    registryId,
     tenantId,
     names: tenantNames(tenantId),
     mark: ownershipMark(registryId, tenantId),

@@ -4,6 +4,7 @@ import type { TenantNames } from './tenant-names.ts';
 
 /** The tenant that a step works on. */
 export interface StepTarget {
+  readonly registryId: string;
   readonly tenantId: string;
   readonly names: TenantNames;
   /** What this registry writes on the roles and schemas of the tenant, and on nobody else's. */

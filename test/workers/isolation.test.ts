@@ -48,7 +48,7 @@ test.each<[string, () => string, () => string, string]>([
     'reads the registry',
     () => 'GRANT SELECT ON public.tenants TO PUBLIC',
     () => 'REVOKE ALL ON public.tenants FROM PUBLIC',
-    'the login of the tenant reads the registry; it must not',
+    'the login of the tenant has rights on public.tenants; it must not',
   ],
   [
     'may write keys of the registry',
@@ -90,7 +90,7 @@ test.each<[string, () => string, () => string, string]>([
     'may become its owner',
     () => `GRANT ${schema} TO ${schema}_app`,
     () => `REVOKE ${schema} FROM ${schema}_app; DROP TABLE IF EXISTS ${schema}.intruder`,
-    'the login of the tenant',
+    'the login of the tenant becomes its owner; it must not',
   ],
   [
     'looks into the common schema first',

@@ -101,7 +101,7 @@ test('a tenant that is not isolated ends in error with the reason, and comes up 
   const id = await create(app);
   const { tenant, operation } = await settled(app, id);
   expect(tenant).toMatchObject({ status: 'ERROR', schemaVersion: 2 });
-  const error = 'the login of the tenant reads the registry; it must not';
+  const error = 'the login of the tenant has rights on public.tenants; it must not';
   expect(operation).toMatchObject({ state: 'FAILED', attempt: 5, error });
   await administer('REVOKE SELECT ON public.tenants FROM PUBLIC');
   await app.core.operations.retry(operation.id);

@@ -1,3 +1,4 @@
+import { asRoleAdmin, roleAdminOf } from '../role-admin.ts';
 import type { Step, StepContext } from '../step.ts';
 import { ownRoles } from './own-roles.ts';
 
@@ -36,12 +37,21 @@ async function canLogIn(context: StepContext): Promise<boolean> {
   return (await ownRoles(context)).get(context.names.app)?.canLogIn === true;
 }
 
-async function forbidLogin({ sql, names }: StepContext): Promise<void> {
-  await sql.query(`ALTER ROLE ${names.app} NOLOGIN`);
+async function allowLogin(context: StepContext): Promise<void> {
+  await alterLogin(context, 'LOGIN');
 }
 
-async function allowLogin({ sql, names }: StepContext): Promise<void> {
-  await sql.query(`ALTER ROLE ${names.app} LOGIN`);
+/** Nobody logs in as the tenant's `…_app` role any more; what is logged in stays. */
+export async function forbidLogin(context: StepContext): Promise<void> {
+  await alterLogin(context, 'NOLOGIN');
+}
+
+async function alterLogin(
+  { sql, names, registryId }: StepContext,
+  right: 'LOGIN' | 'NOLOGIN',
+): Promise<void> {
+  const { before, after } = asRoleAdmin(await roleAdminOf(sql, registryId, names.owner));
+  await sql.query(`${before}ALTER ROLE ${names.app} ${right}${after}`);
 }
 
 async function endAll({ sql, names }: StepContext): Promise<void> {

@@ -1,8 +1,8 @@
-import { asOwner } from '../as-owner.ts';
 import { areRecorded, recordMigrations } from '../migration-ledger.ts';
 import type { MigrationScript } from '../migration-script.ts';
 import { naming } from '../naming.ts';
 import { isWorthRetrying } from '../retry-policy.ts';
+import { asOwner, roleAdminOf } from '../role-admin.ts';
 import { PermanentStepError, type Step, type StepContext } from '../step.ts';
 import { runApart } from './run-apart.ts';
 
@@ -42,8 +42,8 @@ export const applyMigrations: Step = {
 
 /** All files of a script, in one round trip; if that fails, one by one, to name the one that does. */
 async function run(context: StepContext, script: MigrationScript): Promise<void> {
-  const { sql, names } = context;
-  const { before, after } = asOwner(names.owner);
+  const { sql, names, registryId } = context;
+  const { before, after } = asOwner(names.owner, await roleAdminOf(sql, registryId, names.owner));
   const asScript = (text: string) =>
     sql.query(`
       SAVEPOINT script; ${before} SET LOCAL search_path TO ${names.schema}; SET LOCAL lock_timeout TO '5s';

@@ -1,3 +1,4 @@
+import { asRoleAdmin, nextRoleAdmin, roleAdminOf } from '../role-admin.ts';
 import { scramVerifier } from '../scram.ts';
 import type { Step } from '../step.ts';
 import { ownRoles } from './own-roles.ts';
@@ -7,21 +8,31 @@ export const createRole: Step = {
   // A password cannot be read back, so the login is always brought to the one that is stored.
   probe: async () => false,
   async apply(context) {
-    const { sql, names, mark } = context;
+    const { sql, names, mark, registryId } = context;
     const roles = await ownRoles(context);
+    const admin =
+      roles.size > 0 ? await roleAdminOf(sql, registryId, names.owner) : await nextRoleAdmin(sql, registryId);
     const verifier = await scramVerifier(await context.password());
-    const created = [names.owner, names.app]
-      .filter((name) => !roles.has(name))
-      .map((name) => `CREATE ROLE ${name} NOLOGIN; COMMENT ON ROLE ${name} IS '${mark}';`);
-    await sql.query(`
-      ${created.join('\n')}
-      ALTER ROLE ${names.app} LOGIN PASSWORD '${verifier}';
-      ALTER ROLE ${names.app} SET search_path TO ${names.schema}`);
+    const login = `LOGIN PASSWORD '${verifier}'`;
+    const { before, after } = asRoleAdmin(admin);
+    const statements = [
+      ...(roles.has(names.owner)
+        ? []
+        : [`CREATE ROLE ${names.owner} NOLOGIN`, `COMMENT ON ROLE ${names.owner} IS '${mark}'`]),
+      ...(roles.has(names.app)
+        ? [`ALTER ROLE ${names.app} ${login}`]
+        : [`CREATE ROLE ${names.app} ${login}`, `COMMENT ON ROLE ${names.app} IS '${mark}'`]),
+      `ALTER ROLE ${names.app} SET search_path TO ${names.schema}`,
+    ];
+    await sql.query(`${before}${statements.join(';\n')}${after}`);
   },
   async undo(context) {
-    const { sql, tenantId } = context;
+    const { sql, names, tenantId, registryId } = context;
     const roles = [...(await ownRoles(context)).keys()];
-    for (const role of roles) await sql.query(`DROP ROLE ${role}`);
+    if (roles.length > 0) {
+      const { before, after } = asRoleAdmin(await roleAdminOf(sql, registryId, names.owner));
+      await sql.query(`${before}DROP ROLE ${roles.join(', ')}${after}`);
+    }
     await sql.query('DELETE FROM tenant_credentials WHERE tenant_id = $1', [tenantId]);
   },
 };

@@ -1,28 +1,28 @@
-import { asOwner } from '../as-owner.ts';
+import { asOwner, ownership, roleAdminOf } from '../role-admin.ts';
 import { PermanentStepError, type Step, type StepContext } from '../step.ts';
 
 /** The schema, the owner's, with rights on rows for the `…_app` login, on tables that come later too. */
 export const createSchema: Step = {
   probe: hasSchema,
-  async apply({ sql, names, mark }) {
+  async apply({ sql, names, mark, registryId }) {
     const { schema, owner, app } = names;
-    const { before, after } = asOwner(owner);
-    // The service may create schemas; the owner may not. To create for an owner takes the membership too.
+    const { take, giveBack } = ownership(owner, await roleAdminOf(sql, registryId, owner));
+    // The service may create schemas; the owner may not.
     await sql.query(`
-      GRANT ${owner} TO CURRENT_USER;
+      ${take}
       CREATE SCHEMA ${schema} AUTHORIZATION ${owner};
-      ${before}
+      SET LOCAL ROLE ${owner};
       COMMENT ON SCHEMA ${schema} IS '${mark}';
       GRANT USAGE ON SCHEMA ${schema} TO ${app};
       ALTER DEFAULT PRIVILEGES IN SCHEMA ${schema} GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO ${app};
       ALTER DEFAULT PRIVILEGES IN SCHEMA ${schema} GRANT USAGE, SELECT ON SEQUENCES TO ${app};
-      ${after}`);
+      ${giveBack}`);
   },
   async undo(context) {
-    const { sql, names } = context;
+    const { sql, names, registryId } = context;
     if (!(await hasSchema(context))) return;
-    const { before, after } = asOwner(names.owner);
-    await sql.query(`${before} DROP SCHEMA ${names.schema} CASCADE ${after}`);
+    const { before, after } = asOwner(names.owner, await roleAdminOf(sql, registryId, names.owner));
+    await sql.query(`${before}DROP SCHEMA ${names.schema} CASCADE${after}`);
   },
 };
 

@@ -2,6 +2,7 @@ import type { SqlSession } from '../../core/ports.ts';
 import { areRecorded } from '../migration-ledger.ts';
 import type { MigrationScript } from '../migration-script.ts';
 import { naming } from '../naming.ts';
+import { ownership, roleAdminOf } from '../role-admin.ts';
 import type { StepTarget } from '../step.ts';
 
 /** The first of the two numbers of a session's lock on one tenant; the second one is made of the tenant's id. */
@@ -13,14 +14,15 @@ const lockClass = 7_242;
  */
 export async function runApart(
   session: SqlSession,
-  { tenantId, names, migrations }: StepTarget,
+  { registryId, tenantId, names, migrations }: StepTarget,
   { files: [file], sql }: MigrationScript,
 ): Promise<void> {
   if (file === undefined) return;
   await areRecorded(session, migrations, [file]);
   await endPredecessor(session, tenantId);
+  const { take, giveBack } = ownership(names.owner, await roleAdminOf(session, registryId, names.owner));
   await session.query(`
-    GRANT ${names.owner} TO CURRENT_USER;
+    BEGIN; ${take} COMMIT;
     SET ROLE ${names.owner};
     SET search_path TO ${names.schema};
     SET lock_timeout TO '60s'`);
@@ -28,7 +30,7 @@ export async function runApart(
     await dropInvalidIndexes(session, names.schema);
     await naming(file, () => session.query(sql));
   } finally {
-    await session.query(`RESET ROLE; REVOKE ${names.owner} FROM CURRENT_USER`);
+    await session.query(`RESET ROLE; BEGIN; ${giveBack}; COMMIT`);
   }
 }
 

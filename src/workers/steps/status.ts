@@ -1,5 +1,6 @@
 import type { TenantStatus } from '../../core/model.ts';
 import type { Step } from '../step.ts';
+import { forbidLogin } from './access.ts';
 
 function setStatus(status: TenantStatus): Step {
   return {
@@ -19,7 +20,5 @@ export const restoreStatus: Step = {
     const [tenant] = await sql.query('SELECT status FROM tenants WHERE id = $1', [tenantId]);
     return tenant?.status !== 'INACTIVE';
   },
-  async apply({ sql, names }) {
-    await sql.query(`ALTER ROLE ${names.app} NOLOGIN`);
-  },
+  apply: forbidLogin,
 };

@@ -1,0 +1,124 @@
+import type { SqlSession } from '../core/ports.ts';
+
+// Since PostgreSQL 16, who creates a role without being a superuser becomes its administrator for good, by a membership.
+// Whatever asks whether somebody is the administrator of a role walks over all memberships of the one who asks: with
+// thousands of tenants that would be most of what creating one costs. So the service makes roles that administer a
+// bounded number of tenants' roles each, and works as the one that a tenant belongs to (docs/decisions/0010).
+
+/** How many roles one administers, about; a tenant has two and its leases. */
+const capacity = 200;
+
+/** The first of the two numbers of the lock under which another one is made. */
+const lockClass = 7_243;
+
+/** The role that administers a tenant's roles. Null stands for the service itself, on PostgreSQL 14 and 15. */
+export type RoleAdmin = {
+  readonly name: string;
+  /** Whether the service may act as it; else it takes the right for the transaction. */
+  readonly granted: boolean;
+} | null;
+
+const isGranted = `EXISTS (
+  SELECT FROM pg_auth_members AS own
+  WHERE roleid = role.oid AND member = session_user::regrole AND (to_jsonb(own) ->> 'set_option')::boolean
+) AS granted`;
+
+/** Who administers the roles of a tenant that is there. */
+export async function roleAdminOf(sql: SqlSession, registryId: string, owner: string): Promise<RoleAdmin> {
+  const [admin] = await sql.query(
+    `SELECT role.rolname AS name, ${isGranted}
+     FROM pg_auth_members AS membership JOIN pg_roles AS role ON role.oid = membership.member
+     WHERE membership.roleid = to_regrole($1) AND membership.admin_option
+       AND role.rolname BETWEEN $2::name AND $3::name`,
+    [owner, ...namesOf(registryId)],
+  );
+  return admin === undefined ? null : { name: String(admin.name), granted: admin.granted === true };
+}
+
+/** Who administers the roles of the next tenant; made when there is none that has room. */
+export async function nextRoleAdmin(sql: SqlSession, registryId: string): Promise<RoleAdmin> {
+  const newest = await newestRoleAdmin(sql, registryId);
+  if (newest === null || newest.hasRoom) return newest?.admin ?? null;
+  await sql.query('SELECT pg_advisory_xact_lock($1, hashtext($2))', [lockClass, registryId]);
+  const again = await newestRoleAdmin(sql, registryId);
+  if (again === null || again.hasRoom) return again?.admin ?? null;
+  const nameOf = (number: number) => `${prefixOf(registryId)}${String(number).padStart(5, '0')}`;
+  const number = again.number + 1;
+  const name = nameOf(number);
+  // The last but one stays: who has just chosen it is still to act as it.
+  const retired = number > 2 ? `REVOKE ${nameOf(number - 2)} FROM SESSION_USER;` : '';
+  await sql.query(`
+    CREATE ROLE ${name} NOLOGIN CREATEROLE;
+    COMMENT ON ROLE ${name} IS 'tenant-management-service registry=${registryId} roles';
+    GRANT ${name} TO SESSION_USER;
+    ${retired}`);
+  return { name, granted: true };
+}
+
+/** SQL before and behind what is done to a tenant's roles, in one transaction with it. */
+export function asRoleAdmin(admin: RoleAdmin): { readonly before: string; readonly after: string } {
+  if (admin === null) return { before: '', after: '' };
+  const { name, granted } = admin;
+  return {
+    before: `${granted ? '' : `GRANT ${name} TO SESSION_USER; `}SET LOCAL ROLE ${name};\n`,
+    after: `\n; RESET ROLE${granted ? '' : `; REVOKE ${name} FROM SESSION_USER`}`,
+  };
+}
+
+/**
+ * SQL that makes the service a member of the tenant's owner, and SQL that ends that; each in a transaction. Memberships
+ * that are kept make every later permission check slower.
+ */
+export function ownership(
+  owner: string,
+  admin: RoleAdmin,
+): { readonly take: string; readonly giveBack: string } {
+  const { before, after } = asRoleAdmin(admin);
+  const reset = admin === null ? '' : 'RESET ROLE; ';
+  return {
+    take: `${before}GRANT ${owner} TO SESSION_USER; ${reset}`,
+    giveBack: `RESET ROLE; ${admin === null ? '' : `SET LOCAL ROLE ${admin.name}; `}REVOKE ${owner} FROM SESSION_USER${after}`,
+  };
+}
+
+/** SQL before and behind what the tenant's owner is to do, in one transaction with it. */
+export function asOwner(
+  owner: string,
+  admin: RoleAdmin,
+): { readonly before: string; readonly after: string } {
+  const { take, giveBack } = ownership(owner, admin);
+  return { before: `${take}SET LOCAL ROLE ${owner};\n`, after: `\n; ${giveBack}` };
+}
+
+/** The newest one, which may be none yet; null where none is needed. */
+async function newestRoleAdmin(
+  sql: SqlSession,
+  registryId: string,
+): Promise<{ admin: RoleAdmin; number: number; hasRoom: boolean } | null> {
+  const [row] = await sql.query(
+    `SELECT current_setting('server_version_num')::int >= 160000 AS needed, newest.*
+     FROM (SELECT) AS server LEFT JOIN LATERAL (
+       SELECT role.rolname AS name, (SELECT count(*) FROM pg_auth_members WHERE member = role.oid) < $3 AS "hasRoom", ${isGranted}
+       FROM pg_roles AS role WHERE role.rolname BETWEEN $1::name AND $2::name
+       ORDER BY role.rolname DESC LIMIT 1
+     ) AS newest ON true`,
+    [...namesOf(registryId), capacity],
+  );
+  if (row?.needed !== true) return null;
+  if (typeof row.name !== 'string') return { admin: null, number: 0, hasRoom: false };
+  return {
+    admin: { name: row.name, granted: row.granted === true },
+    number: Number(row.name.slice(prefixOf(registryId).length)),
+    hasRoom: row.hasRoom === true,
+  };
+}
+
+function prefixOf(registryId: string): string {
+  return `tms_${registryId.replaceAll('-', '')}_roles_`;
+}
+
+/** The first and the last name there can be. */
+function namesOf(registryId: string): [string, string] {
+  const prefix = prefixOf(registryId);
+  return [`${prefix}00000`, `${prefix}99999`];
+}

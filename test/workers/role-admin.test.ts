@@ -1,0 +1,115 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { asRoleAdmin, nextRoleAdmin, type RoleAdmin, roleAdminOf } from '../../src/workers/role-admin.ts';
+import { startVersionCluster } from '../db/version-cluster.ts';
+import type { TestDatabase } from '../support/database.ts';
+import { postgresVersions } from '../support/postgres-versions.ts';
+import { connect, type Session } from './worker-app.ts';
+
+/** As many as one administers. */
+const capacity = 200;
+
+describe.each(postgresVersions)('$title', (version) => {
+  describe.skipIf(!version.available)('the roles of tenants', () => {
+    let parts: AsyncDisposableStack;
+    let database: TestDatabase;
+    let session: Session;
+    beforeAll(async () => {
+      parts = new AsyncDisposableStack();
+      database = parts.use(await parts.use(await startVersionCluster(version)).emptyDatabase());
+      session = parts.use(await connect(database.settings));
+    }, 60_000);
+    afterAll(() => parts?.disposeAsync());
+
+    async function inTransaction<T>(on: Session, work: () => Promise<T>): Promise<T> {
+      await on.query('BEGIN');
+      const result = await work();
+      await on.query('COMMIT');
+      return result;
+    }
+
+    const next = (registryId: string, on = session) => inTransaction(on, () => nextRoleAdmin(on, registryId));
+
+    /** As a step does it. @returns their names */
+    async function createRoles(admin: RoleAdmin, count: number): Promise<string[]> {
+      const names = Array.from({ length: count }, () => `r_${randomUUID().replaceAll('-', '')}`);
+      const { before, after } = asRoleAdmin(admin);
+      const statements = names.map((name) => `CREATE ROLE ${name}`).join(';');
+      await inTransaction(session, () => session.query(`${before}${statements}${after}`));
+      return names;
+    }
+
+    /** What the service may act as. */
+    const granted = async (registryId: string) =>
+      (
+        await session.query(
+          `SELECT role.rolname AS name FROM pg_auth_members AS membership JOIN pg_roles AS role ON role.oid = roleid
+           WHERE member = session_user::regrole AND rolname LIKE $1 AND (to_jsonb(membership) ->> 'set_option')::boolean
+           ORDER BY 1`,
+          [`tms_${registryId.replaceAll('-', '')}%`],
+        )
+      ).map(({ name }) => name);
+
+    const name = (registryId: string, number: number) =>
+      `tms_${registryId.replaceAll('-', '')}_roles_0000${number}`;
+
+    if (version.version === '15') {
+      test('are administered by the service itself', async () => {
+        const registryId = randomUUID();
+        expect(await next(registryId)).toBeNull();
+        const [role = ''] = await createRoles(null, 1);
+        expect(await roleAdminOf(session, registryId, role)).toBeNull();
+        expect(await granted(registryId)).toEqual([]);
+      });
+      return;
+    }
+
+    test('are administered by roles of which each has room for so many, and the service acts as the newest two', async () => {
+      const registryId = randomUUID();
+      const first = await next(registryId);
+      expect(first).toEqual({ name: name(registryId, 1), granted: true });
+      const [old = ''] = await createRoles(first, capacity - 1);
+      expect(await next(registryId)).toEqual(first);
+      await createRoles(first, 1);
+      for (const number of [2, 3]) {
+        const admin = await next(registryId);
+        expect(admin).toEqual({ name: name(registryId, number), granted: true });
+        await createRoles(admin, capacity);
+      }
+      expect(await granted(registryId)).toEqual([name(registryId, 2), name(registryId, 3)]);
+
+      const admin = await roleAdminOf(session, registryId, old);
+      expect(admin).toEqual({ name: name(registryId, 1), granted: false });
+      const { before, after } = asRoleAdmin(admin);
+      await inTransaction(session, () => session.query(`${before}ALTER ROLE ${old} LOGIN${after}`));
+      expect(
+        await session.query('SELECT rolcanlogin AS can FROM pg_roles WHERE rolname = $1', [old]),
+      ).toEqual([{ can: true }]);
+      expect(await granted(registryId)).toEqual([name(registryId, 2), name(registryId, 3)]);
+      expect(await session.query('SELECT current_user = session_user AS own')).toEqual([{ own: true }]);
+    });
+
+    test('get one more administrator when several workers find none with room at once', async () => {
+      const registryId = randomUUID();
+      await using stack = new AsyncDisposableStack();
+      const sessions: Session[] = [];
+      for (let count = 0; count < 5; count++) sessions.push(stack.use(await connect(database.settings)));
+      const all = await Promise.all(sessions.map((each) => next(registryId, each)));
+      expect(all).toEqual(Array(5).fill({ name: name(registryId, 1), granted: true }));
+    });
+
+    test('of another registry have administrators of their own, marked with its id', async () => {
+      const [one, other] = [randomUUID(), randomUUID()];
+      const [ours] = [await next(one), await next(other)];
+      const [role = ''] = await createRoles(ours, 1);
+      expect(await roleAdminOf(session, one, role)).toEqual(ours);
+      expect(await roleAdminOf(session, other, role)).toBeNull();
+      expect(
+        await session.query(
+          `SELECT shobj_description(oid, 'pg_authid') AS mark FROM pg_roles WHERE rolname = $1`,
+          [name(one, 1)],
+        ),
+      ).toEqual([{ mark: `tenant-management-service registry=${one} roles` }]);
+    });
+  });
+});
