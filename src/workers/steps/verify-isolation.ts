@@ -13,51 +13,54 @@ const registryTables = [
   'encryption_keys',
 ];
 
-// The server's own answers to the one who is logged in. One question: each costs a new session the most it will do.
-// Parameters: schema, owner, another tenant's schema or null, the registry's tables.
+// The server's own answers about a login, asked where its catalogs are at hand: a new session would have to load them.
+// Parameters: login, owner, schema, another tenant's schema or null, the registry's tables.
 const rightsSql = `
 SELECT
-  current_schemas(false) = ARRAY[$1::name] AS alone,
   NOT EXISTS (
-    SELECT FROM pg_class WHERE relnamespace = to_regnamespace($1) AND relkind IN ('r', 'p')
-      AND NOT (SELECT bool_and(has_table_privilege(oid, kind)) FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS kind)
+    SELECT FROM pg_class WHERE relnamespace = to_regnamespace($3) AND relkind IN ('r', 'p')
+      AND NOT (SELECT bool_and(has_table_privilege($1, oid, kind)) FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS kind)
   ) AS reachable,
-  has_schema_privilege(to_regnamespace($1), 'CREATE') AS creates,
-  pg_has_role(to_regrole($2), 'MEMBER') AS owns,
-  has_schema_privilege(to_regnamespace($3), 'USAGE') AS sees,
+  has_schema_privilege($1, to_regnamespace($3), 'CREATE') AS creates,
+  pg_has_role($1, to_regrole($2), 'MEMBER') AS owns,
+  has_schema_privilege($1, to_regnamespace($4), 'USAGE') AS sees,
   (
-    SELECT name FROM unnest($4::text[]) AS name,
-      to_regclass(CASE WHEN has_schema_privilege('public', 'USAGE') THEN 'public.' || name END) AS relation
-    WHERE has_any_column_privilege(relation, 'SELECT, INSERT, UPDATE, REFERENCES')
-       OR has_table_privilege(relation, 'DELETE, TRUNCATE, TRIGGER')
+    SELECT name FROM unnest($5::text[]) AS name, to_regclass('public.' || name) AS relation
+    WHERE has_any_column_privilege($1, relation, 'SELECT, INSERT, UPDATE, REFERENCES')
+       OR has_table_privilege($1, relation, 'DELETE, TRUNCATE, TRIGGER')
     LIMIT 1
   ) AS "registryTable"`;
 
-/** Proves from outside, logged in as the tenant's `…_app` role, that it reaches its own rows and nothing else. */
+/** Proves that the tenant's `…_app` role can log in and reaches its own rows, and nothing else. */
 export const verifyIsolation: Step = {
   probe: async () => false,
   async apply(context) {
-    const { names } = context;
+    const { sql, names } = context;
     const neighbour = await anotherTenant(context);
+    const [rights] = await sql.query(rightsSql, [
+      names.app,
+      names.owner,
+      names.schema,
+      neighbour && tenantNames(neighbour).schema,
+      registryTables,
+    ]);
+    if (rights?.reachable !== true) refuse('does not reach its own tables');
+    if (rights?.owns !== false) refuse('becomes its owner; it must not');
+    if (rights?.creates !== false) refuse('creates tables; it must not');
+    if (rights?.sees === true) refuse('sees another tenant; it must not');
+    if (rights?.registryTable) refuse(`has rights on public.${rights.registryTable}; it must not`);
     await context.login(async (session) => {
-      const [found] = await session.query(rightsSql, [
+      const [found] = await session.query('SELECT current_schemas(false) = ARRAY[$1::name] AS alone', [
         names.schema,
-        names.owner,
-        neighbour && tenantNames(neighbour).schema,
-        registryTables,
       ]);
-      const refuse = (deed: string) => {
-        throw new Error(`the login of the tenant ${deed}`);
-      };
       if (found?.alone !== true) refuse('does not see its schema alone');
-      if (found?.reachable !== true) refuse('does not reach its own tables');
-      if (found?.owns !== false) refuse('becomes its owner; it must not');
-      if (found?.creates !== false) refuse('creates tables; it must not');
-      if (found?.sees === true) refuse('sees another tenant; it must not');
-      if (found?.registryTable) refuse(`has rights on public.${found.registryTable}; it must not`);
     });
   },
 };
+
+function refuse(deed: string): never {
+  throw new Error(`the login of the tenant ${deed}`);
+}
 
 async function anotherTenant({ sql, tenantId }: StepContext): Promise<string | null> {
   const [row] = await sql.query(
