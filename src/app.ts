@@ -10,6 +10,7 @@ import { createWatch } from './core/watch.ts';
 import type { DatabaseSettings } from './db/database-settings.ts';
 import { startEmbeddedPostgres } from './db/embedded-postgres.ts';
 import { createEventHistory } from './db/event-history.ts';
+import { readJobStatistics } from './db/job-statistics.ts';
 import { openRegistry } from './db/open-registry.ts';
 import { createOperationJournal } from './db/operation-journal.ts';
 import { createPool, poolUsage } from './db/pool.ts';
@@ -96,7 +97,7 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
   // Who still holds a connection when it comes to this has had the time of the drain.
   parts.defer(() => atMost(abandonMs, pool.end()));
   const sessions = createPoolSessions(pool, settings);
-  const metrics = createMetrics({ pool: () => poolUsage(pool) });
+  const metrics = createMetrics({ pool: () => poolUsage(pool), jobs: () => readJobStatistics(pool) });
 
   // Listens first, so that a port that is taken is noticed early, and /ready says that we are starting.
   let ready = false;

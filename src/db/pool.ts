@@ -43,6 +43,8 @@ export function createPool(
     keepAlive: true,
     onConnect: async (client) => {
       await client.query(`SET lock_timeout = ${lockTimeoutMs}`);
+      // What a process that died left running ends soon, and lets go of its locks. A server on Windows cannot tell.
+      await client.query(`SET client_connection_check_interval = '2s'`).catch(() => {});
     },
   });
   // A connection that breaks is replaced at the next use; without listeners it would end the process. One that breaks

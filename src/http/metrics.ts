@@ -1,4 +1,8 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { withCancellation } from '../core/cancellation.ts';
+
+/** A database that has not answered after this long is left out, milliseconds; Prometheus waits ten seconds for a page. */
+const patience = 1_000;
 
 export interface PoolUsage {
   readonly active: number;
@@ -8,9 +12,18 @@ export interface PoolUsage {
   readonly max: number;
 }
 
+export interface JobUsage {
+  readonly ready: number;
+  readonly running: number;
+  readonly failed: number;
+  readonly oldestSeconds: number;
+}
+
 export interface MetricsOptions {
   /** Asked whenever the metrics are read. */
   readonly pool: () => PoolUsage;
+  /** Asked whenever the metrics are read, once at a time. */
+  readonly jobs: () => Promise<JobUsage>;
 }
 
 export type Metrics = ReturnType<typeof createMetrics>;
@@ -20,7 +33,7 @@ export type GraphqlMetrics = Metrics['graphql'];
  * The metrics of this process. Names are fixed, dashboards use them; no label holds a tenant, an address or free text.
  * Others register theirs on the same `registry`.
  */
-export function createMetrics({ pool }: MetricsOptions) {
+export function createMetrics({ pool, jobs }: MetricsOptions) {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
@@ -65,6 +78,33 @@ export function createMetrics({ pool }: MetricsOptions) {
     },
   });
 
+  // Behind the pool's, which would count the connection that this takes.
+  const jobsInTime = readingInTime(jobs);
+  new Gauge({
+    name: 'provisioning_jobs',
+    help: 'Operations of the whole registry, the same in every process. ready: waiting for a worker or for the next try; running: in the hands of a worker; failed: given up, still the newest of a tenant that is not deleted. Absent while the database does not answer.',
+    labelNames: ['state'],
+    registers,
+    async collect() {
+      const usage = await jobsInTime();
+      this.reset();
+      if (usage === null) return;
+      this.set({ state: 'ready' }, usage.ready);
+      this.set({ state: 'running' }, usage.running);
+      this.set({ state: 'failed' }, usage.failed);
+    },
+  });
+  new Gauge({
+    name: 'provisioning_oldest_job_age_seconds',
+    help: 'Since the oldest operation that is ready or running was accepted; 0 without one. Absent while the database does not answer.',
+    registers,
+    async collect() {
+      const usage = await jobsInTime();
+      if (usage === null) this.remove();
+      else this.set(usage.oldestSeconds);
+    },
+  });
+
   return {
     registry,
     /** Counts a provisioning that ended, `seconds` after it was accepted. */
@@ -86,5 +126,28 @@ export function createMetrics({ pool }: MetricsOptions) {
         registers,
       }),
     },
+  };
+}
+
+/**
+ * What `read` answers, or null when it fails or takes too long: an old number would look like a queue that stands still,
+ * a missing one like what it is. Whoever asks meanwhile gets the same answer, so that a database that hangs holds one
+ * connection and not one per page.
+ */
+function readingInTime<T>(read: () => Promise<T>): () => Promise<T | null> {
+  let reading: Promise<T | null> | null = null;
+  return async () => {
+    reading ??= withCancellation(AbortSignal.timeout(patience), read)
+      .catch(() => null)
+      .finally(() => {
+        reading = null;
+      });
+    const late = Promise.withResolvers<null>();
+    const timer = setTimeout(late.resolve, patience, null);
+    try {
+      return await Promise.race([reading, late.promise]);
+    } finally {
+      clearTimeout(timer);
+    }
   };
 }

@@ -1,6 +1,6 @@
 import type { SqlSession } from '../core/ports.ts';
 import type { TenantMigration } from './migration-script.ts';
-import { PermanentStepError } from './step.ts';
+import { PermanentStepError, StepError } from './step.ts';
 import type { TenantMigrations } from './tenant-migrations.ts';
 
 /** What the first tenant got under a version. */
@@ -105,7 +105,7 @@ export async function areRecorded(
   );
   const ahead = recorded.find(isAhead);
   if (ahead) {
-    throw new Error(
+    throw new StepError(
       `--tenant-migrations: tenants have ${ahead.name}, and this worker lacks it; restart it with it`,
     );
   }

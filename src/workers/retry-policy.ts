@@ -55,9 +55,14 @@ export function isWorthRetrying(error: unknown): boolean {
 }
 
 function verdictOn(error: Error): 'retry' | 'give up' | undefined {
+  const state = sqlStateOf(error);
+  return state === undefined ? undefined : (verdicts.get(state) ?? verdicts.get(state.slice(0, 2)));
+}
+
+/** What PostgreSQL says that is wrong, when it is the one who says it: five characters, the first two being the class. */
+export function sqlStateOf(error: Error): string | undefined {
   const state: unknown = Reflect.get(error, 'code');
-  if (typeof state !== 'string' || !/^[0-9A-Z]{5}$/.test(state)) return undefined;
-  return verdicts.get(state) ?? verdicts.get(state.slice(0, 2));
+  return typeof state === 'string' && /^[0-9A-Z]{5}$/.test(state) && state !== 'EPIPE' ? state : undefined;
 }
 
 /** The error and what it was caused by, the outermost first. */

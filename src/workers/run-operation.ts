@@ -9,6 +9,7 @@ import {
 } from '../core/ports.ts';
 import { holdLease } from './lease.ts';
 import { isWorthRetrying } from './retry-policy.ts';
+import { StepError } from './step.ts';
 import { reasonOf } from './step-reason.ts';
 import type { StepRunner } from './step-runner.ts';
 
@@ -68,7 +69,7 @@ export function createOperationRunner({
     if (first !== undefined) {
       tell(taken, [await journal.begin(taken, first.position)]);
       if (taken.overdue)
-        return fail(taken, first, new Error('it was tried for a day without coming to its end'), true);
+        return fail(taken, first, new StepError('it was tried for a day without coming to its end'), true);
     }
     for (const [index, step] of left.entries()) {
       const next = left[index + 1]?.position ?? null;

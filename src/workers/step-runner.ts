@@ -8,7 +8,7 @@ import {
   type TakenOperation,
   type TakenStep,
 } from '../core/ports.ts';
-import type { StepContext } from './step.ts';
+import { type StepContext, StepError } from './step.ts';
 import type { StepContexts } from './step-context.ts';
 import { steps } from './steps/steps.ts';
 import type { TenantMigrations } from './tenant-migrations.ts';
@@ -103,7 +103,7 @@ async function within(limitMs: number, lost: AbortSignal, work: () => Promise<vo
   } catch (error) {
     if (lost.aborted) throw new FencedOffError('the lease ran out in the middle of a step', { cause: error });
     if (limit.signal.aborted) {
-      throw new Error(`the step took longer than ${limitMs / 1000} seconds`, { cause: error });
+      throw new StepError(`the step took longer than ${limitMs / 1000} seconds`, { cause: error });
     }
     throw error;
   } finally {

@@ -51,5 +51,8 @@ export interface Step {
   isStale?(tenant: { readonly schemaVersion: number }, migrations: TenantMigrations): boolean;
 }
 
-/** Trying again would end the same way; the message is for the operation's `error`. */
-export class PermanentStepError extends Error {}
+/** A step failed for a reason of ours; the message is for the operation's `error`, which every viewer may read. */
+export class StepError extends Error {}
+
+/** Trying again would end the same way. */
+export class PermanentStepError extends StepError {}

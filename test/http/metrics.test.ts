@@ -1,6 +1,12 @@
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { createMetrics } from '../../src/http/metrics.ts';
+import { readJobStatistics } from '../../src/db/job-statistics.ts';
+import { createPool } from '../../src/db/pool.ts';
+import { createMetrics, type JobUsage } from '../../src/http/metrics.ts';
+import { activeTenant, type CoreApp, editor, newTenant, startCore } from '../core/core-app.ts';
 import { startTestApp, type TestApp } from '../support/app.ts';
+import { asAdministrator } from '../support/database.ts';
+import { eventually } from '../support/eventually.ts';
 import { dataOf, type GraphqlClient, graphqlClient } from './graphql-client.ts';
 
 let app: TestApp;
@@ -76,13 +82,85 @@ test("the registry's pool shows its connections and its bound", async () => {
   expect(await metric('pool_connections{pool="registry",state="waiting"}')).toBe(0);
 });
 
+describe('the jobs', () => {
+  let idle: CoreApp;
+  beforeAll(async () => {
+    idle = await startCore({ worker: false });
+  });
+  afterAll(() => idle?.[Symbol.asyncDispose]());
+
+  /** The values of the gauges; what is absent from the page is absent here. */
+  async function jobs(): Promise<Record<string, number>> {
+    const text = await (await fetch(`${idle.app.httpUrl}/metrics`)).text();
+    const lines = text.matchAll(/^provisioning_(?:jobs\{state="(\w+)"\}|(oldest)_job_age_seconds) (\S+)$/gm);
+    return Object.fromEntries([...lines].map(([, state, oldest, value]) => [state ?? oldest, Number(value)]));
+  }
+  const set = (id: string, assignments: string) =>
+    idle.sql(`UPDATE operations SET ${assignments} WHERE id = $1`, [id]);
+  const age = expect.closeTo(3_600, -2);
+  const fail = `state = 'FAILED', error = 'because', finished_at = now(), next_attempt_at = NULL`;
+
+  test('are ready while they wait, then running, then failed until their tenant goes on or is gone', async () => {
+    expect(await jobs()).toEqual({ ready: 0, running: 0, failed: 0, oldest: 0 });
+    const finished = await activeTenant(idle);
+    expect(await jobs()).toEqual({ ready: 0, running: 0, failed: 0, oldest: 0 });
+
+    const { tenant, operation } = await idle.core.tenants.create(editor, newTenant());
+    await set(operation.id, `created_at = now() - interval '1 hour'`);
+    const suspension = await idle.core.tenants.suspend(finished);
+    expect(await jobs()).toEqual({ ready: 2, running: 0, failed: 0, oldest: age });
+    await set(operation.id, `attempt = 1, error = 'because', next_attempt_at = now() + interval '1 hour'`);
+    expect(await jobs()).toEqual({ ready: 2, running: 0, failed: 0, oldest: age });
+
+    await set(operation.id, `state = 'RUNNING', next_attempt_at = NULL`);
+    expect(await jobs()).toEqual({ ready: 1, running: 1, failed: 0, oldest: age });
+
+    await set(operation.id, fail);
+    expect(await jobs()).toEqual({ ready: 1, running: 0, failed: 1, oldest: expect.closeTo(0, -2) });
+    await set(suspension.operation.id, fail);
+    expect(await jobs()).toEqual({ ready: 0, running: 0, failed: 2, oldest: 0 });
+
+    await idle.core.operations.retry(operation.id);
+    expect(await jobs()).toEqual({ ready: 1, running: 0, failed: 1, oldest: age });
+    await set(operation.id, fail);
+    const next = await idle.core.tenants.suspend(finished);
+    await set(next.operation.id, `state = 'SUCCEEDED', finished_at = now()`);
+    expect(await jobs()).toEqual({ ready: 0, running: 0, failed: 1, oldest: 0 });
+    const removal = await idle.core.tenants.remove(tenant.id);
+    await set(removal.operation?.id ?? '', fail);
+    expect(await jobs()).toEqual({ ready: 0, running: 0, failed: 0, oldest: 0 });
+  });
+
+  test('are absent while the database does not answer, in time, and back when it does', async () => {
+    const { administrator } = idle.app;
+    const holder = new pg.Client(administrator);
+    await holder.connect();
+    try {
+      await holder.query('BEGIN; LOCK TABLE operations IN ACCESS EXCLUSIVE MODE');
+      const before = Date.now();
+      expect(await Promise.all([jobs(), jobs(), jobs()])).toEqual([{}, {}, {}]);
+      expect(Date.now() - before).toBeLessThan(5_000);
+      // What waited for the lock waits no more.
+      const waiting = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+      await eventually(async () => (await asAdministrator(administrator, waiting)).rowCount === 0, 10_000);
+    } finally {
+      await holder.end();
+    }
+    await eventually(async () => expect(Object.keys(await jobs())).toHaveLength(4), 10_000);
+  });
+});
+
 describe('the page', () => {
-  const metrics = createMetrics({ pool: () => ({ active: 2, idle: 3, waiting: 4, max: 5 }) });
+  const usage: JobUsage = { ready: 6, running: 7, failed: 8, oldestSeconds: 9.5 };
+  const metrics = createMetrics({
+    pool: () => ({ active: 2, idle: 3, waiting: 4, max: 5 }),
+    jobs: async () => usage,
+  });
 
   test('shows failures apart from successes, and zeros before the first', async () => {
     metrics.recordProvisioning('failed', 1.5);
     const text = await metrics.registry.metrics();
-    expect(text.match(/^(tenants_prov|tenant_prov.*(sum|count)|pool_).*$/gm)).toEqual([
+    expect(text.match(/^(tenants_prov|tenant_prov.*(sum|count)|pool_|provisioning_).*$/gm)).toEqual([
       'tenants_provisioned_total{status="success"} 0',
       'tenants_provisioned_total{status="failed"} 1',
       'tenant_provisioning_duration_seconds_sum 1.5',
@@ -91,7 +169,46 @@ describe('the page', () => {
       'pool_connections{pool="registry",state="idle"} 3',
       'pool_connections{pool="registry",state="waiting"} 4',
       'pool_connections_max{pool="registry"} 5',
+      'provisioning_jobs{state="ready"} 6',
+      'provisioning_jobs{state="running"} 7',
+      'provisioning_jobs{state="failed"} 8',
+      'provisioning_oldest_job_age_seconds 9.5',
     ]);
+  });
+
+  test('asks for the jobs once, however many read it, and again for the next', async () => {
+    let asked = 0;
+    const page = createMetrics({
+      pool: () => ({ active: 0, idle: 0, waiting: 0, max: 1 }),
+      jobs: async () => {
+        asked += 1;
+        return usage;
+      },
+    }).registry;
+    await Promise.all([page.metrics(), page.metrics()]);
+    expect(asked).toBe(1);
+    await page.metrics();
+    expect(asked).toBe(2);
+  });
+
+  test('leaves the jobs out when the database is not there', async () => {
+    // Nobody listens on port 1.
+    const nowhere = { host: '127.0.0.1', port: 1, user: 'nobody', password: 'none', database: 'none' };
+    const pool = createPool(nowhere, { max: 1, name: 'test', onError: () => {} });
+    try {
+      const page = createMetrics({
+        pool: () => ({ active: 0, idle: 0, waiting: 0, max: 1 }),
+        jobs: () => readJobStatistics(pool),
+      }).registry;
+      const text = await page.metrics();
+      expect(text.match(/^provisioning_.*$/gm)).toBeNull();
+      expect(text.match(/^# TYPE provisioning_.*$/gm)).toEqual([
+        '# TYPE provisioning_jobs gauge',
+        '# TYPE provisioning_oldest_job_age_seconds gauge',
+      ]);
+    } finally {
+      await pool.end();
+    }
   });
 
   test('has the process beside, without the names that promtool refuses', async () => {

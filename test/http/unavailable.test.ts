@@ -5,6 +5,7 @@ import { createTenants } from '../../src/core/tenants.ts';
 import { createRules } from '../../src/core/validation.ts';
 import { createWatch } from '../../src/core/watch.ts';
 import { createEventHistory } from '../../src/db/event-history.ts';
+import { readJobStatistics } from '../../src/db/job-statistics.ts';
 import { createKeyRing } from '../../src/db/key-ring.ts';
 import { createPool, poolUsage } from '../../src/db/pool.ts';
 import { createRegistryClients } from '../../src/db/prisma-client.ts';
@@ -32,7 +33,7 @@ test('a database that is out is UNAVAILABLE, over every kind of operation', asyn
   const registry = createRegistry({ client: prisma, pool, keyRing });
   const log = pino({ level: 'silent' });
   const feed = parts.use(await createLocalFeed(log));
-  const metrics = createMetrics({ pool: () => poolUsage(pool) });
+  const metrics = createMetrics({ pool: () => poolUsage(pool), jobs: () => readJobStatistics(pool) });
   const server = parts.use(
     await createHttpServer({
       host: '127.0.0.1',

@@ -1,5 +1,5 @@
 import { asRoleAdmin, roleAdminOf } from '../role-admin.ts';
-import type { Step, StepContext } from '../step.ts';
+import { type Step, type StepContext, StepError } from '../step.ts';
 import { ownRoles } from './own-roles.ts';
 
 /** Nobody logs in as the tenant any more. */
@@ -17,7 +17,7 @@ export const endSessions: Step = {
     // What a transaction has seen of the sessions once, it goes on seeing.
     await sql.query('SELECT pg_stat_clear_snapshot()');
     const left = await sql.query('SELECT FROM pg_stat_activity WHERE usename = $1', [names.app]);
-    if (left.length > 0) throw new Error('not every session of the tenant could be ended');
+    if (left.length > 0) throw new StepError('not every session of the tenant could be ended');
   },
 };
 

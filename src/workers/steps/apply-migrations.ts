@@ -1,7 +1,7 @@
 import { areRecorded, recordMigrations } from '../migration-ledger.ts';
 import type { MigrationScript } from '../migration-script.ts';
 import { naming } from '../naming.ts';
-import { isWorthRetrying } from '../retry-policy.ts';
+import { isWorthRetrying, sqlStateOf } from '../retry-policy.ts';
 import { asOwner, roleAdminOf } from '../role-admin.ts';
 import { PermanentStepError, type Step, type StepContext } from '../step.ts';
 import { runApart } from './run-apart.ts';
@@ -40,20 +40,35 @@ export const applyMigrations: Step = {
   },
 };
 
+/** Deferred constraints fail here, where the file is known, and not at the commit. */
+const checkAll = 'SET CONSTRAINTS ALL IMMEDIATE';
+
+/** Two runners at one row, or rows of a file: worth another try, and the file's name. */
+function isDuplicate(error: unknown): boolean {
+  return error instanceof Error && sqlStateOf(error) === '23505';
+}
+
 /** All files of a script, in one round trip; if that fails, one by one, to name the one that does. */
 async function run(context: StepContext, script: MigrationScript): Promise<void> {
   const { sql, names, registryId } = context;
   const { before, after } = asOwner(names.owner, await roleAdminOf(sql, registryId, names.owner));
-  const asScript = (text: string) =>
-    sql.query(`
-      SAVEPOINT script; ${before} SET LOCAL search_path TO ${names.schema}; SET LOCAL lock_timeout TO '5s';
-      ${text}${after}; RESET search_path`);
+  const begin = `${before} SET LOCAL search_path TO ${names.schema}; SET LOCAL lock_timeout TO '5s';`;
+  const end = `${after}; RESET search_path`;
+  // A statement of its own: of a script with wrong syntax not even the first statement is run.
+  await sql.query('SAVEPOINT script');
   try {
-    await asScript(script.sql);
+    await sql.query(`${begin}\n${script.sql}\n; ${checkAll}${end}`);
   } catch (error) {
-    if (isWorthRetrying(error)) throw error;
+    if (isWorthRetrying(error) && !isDuplicate(error)) throw error;
     await sql.query('ROLLBACK TO SAVEPOINT script');
-    for (const { file, sql: text } of script.parts) await naming(file, () => asScript(text));
+    for (const { file, sql: text } of script.parts) {
+      await sql.query(begin);
+      await naming(file, async () => {
+        await sql.query(text);
+        await sql.query(checkAll);
+      });
+      await sql.query(end);
+    }
   }
   await record(context, script);
 }

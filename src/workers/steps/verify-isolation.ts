@@ -1,4 +1,4 @@
-import type { Step, StepContext } from '../step.ts';
+import { type Step, type StepContext, StepError } from '../step.ts';
 import { tenantNames } from '../tenant-names.ts';
 
 const registryTables = [
@@ -59,7 +59,7 @@ export const verifyIsolation: Step = {
 };
 
 function refuse(deed: string): never {
-  throw new Error(`the login of the tenant ${deed}`);
+  throw new StepError(`the login of the tenant ${deed}`);
 }
 
 async function anotherTenant({ sql, tenantId }: StepContext): Promise<string | null> {
