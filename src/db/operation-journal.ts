@@ -1,6 +1,11 @@
 import type pg from 'pg';
 import type { ProvisioningEvent, StepStatus } from '../core/model.ts';
-import { FencedOffError, type OperationJournal, type TakenOperation } from '../core/ports.ts';
+import {
+  FencedOffError,
+  type OperationJournal,
+  type RecordedWork,
+  type TakenOperation,
+} from '../core/ports.ts';
 import { hasCode } from './error-code.ts';
 import { reviveLostOperations } from './lost-operations.ts';
 import { operationNewsSql } from './operation-news.ts';
@@ -115,13 +120,12 @@ export interface OperationJournalOptions {
 
 /** The journal on PostgreSQL. */
 export function createOperationJournal({ pool, leaseMs }: OperationJournalOptions): OperationJournal {
+  /** BEGIN travels with the first statement of `work`. */
   async function inTransaction<T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
     const client = await pool.connect();
     let broken = false;
     try {
-      await client.query('BEGIN');
-      const result = await work(client);
-      await client.query('COMMIT');
+      const [, result] = await Promise.all([client.query('BEGIN'), work(client)]);
       return result;
     } catch (error) {
       await client.query('ROLLBACK').catch(() => {
@@ -133,17 +137,28 @@ export function createOperationJournal({ pool, leaseMs }: OperationJournalOption
     }
   }
 
+  /** Runs `work` and tells of it. COMMIT travels with what is told: when that is refused, it rolls back. */
+  function recording(
+    taken: TakenOperation,
+    work: RecordedWork,
+    newsOf: (messages: readonly string[]) => News,
+  ): Promise<ProvisioningEvent[]> {
+    return inTransaction(async (client) => {
+      const news = newsOf(await work(sqlSession(client)));
+      const [events] = await Promise.all([tell(client, taken, news), client.query('COMMIT')]);
+      return events;
+    });
+  }
+
   async function tell(
     on: Pick<pg.Pool | pg.PoolClient, 'query'>,
     { operation: { id, fence } }: TakenOperation,
-    state: 'PENDING' | 'RUNNING' | 'SUCCEEDED' | 'FAILED',
-    news: readonly StepNews[],
-    retryInMs: number | null = null,
+    { state, steps, retryInMs = null }: News,
   ): Promise<ProvisioningEvent[]> {
     const columns = [
-      news.map((one) => one.position),
-      news.map((one) => one.status),
-      news.map((one) => one.message),
+      steps.map(({ position }) => position),
+      steps.map(({ status }) => status),
+      steps.map(({ message }) => message),
     ];
     const values = [id, fence, state, retryInMs, ...columns];
     try {
@@ -175,46 +190,50 @@ export function createOperationJournal({ pool, leaseMs }: OperationJournalOption
       return rowCount === 1;
     },
     async begin(taken, position) {
-      return only(await tell(pool, taken, 'RUNNING', [begun(taken, position)]));
+      return only(await tell(pool, taken, { state: 'RUNNING', steps: [begun(taken, position)] }));
     },
     advance: (taken, position, work) =>
-      inTransaction(async (client) => {
-        const messages = await work(sqlSession(client));
-        return tell(client, taken, 'RUNNING', parts(position, messages));
-      }),
+      recording(taken, work, (messages) => ({ state: 'RUNNING', steps: parts(position, messages) })),
     perform: (taken, position, next, work) =>
-      inTransaction(async (client) => {
-        const messages = await work(sqlSession(client));
+      recording(taken, work, (messages) => {
         const done: StepNews = { position, status: 'SUCCESS', message: null };
-        const news = [...parts(position, messages), done];
+        const steps = [...parts(position, messages), done];
         return next === null
-          ? tell(client, taken, 'SUCCEEDED', news)
-          : tell(client, taken, 'RUNNING', [...news, begun(taken, next)]);
+          ? { state: 'SUCCEEDED', steps }
+          : { state: 'RUNNING', steps: [...steps, begun(taken, next)] };
       }),
     undo: (taken, position, next, work) =>
-      inTransaction(async (client) => {
-        const messages = await work(sqlSession(client));
+      recording(taken, work, (messages) => {
         const undone: StepNews = { position, status: 'PENDING', message: 'undone' };
-        const news = [...parts(position, messages), undone];
-        return tell(client, taken, 'RUNNING', next === null ? news : [...news, begun(taken, next)]);
+        const steps = [...parts(position, messages), undone];
+        return { state: 'RUNNING', steps: next === null ? steps : [...steps, begun(taken, next)] };
       }),
     finishCancelling: ({ operation: { id, fence } }) =>
       inTransaction(async (client) => {
         const [row] = (await client.query<SqlRow>(finishCancellingSql, [id, fence])).rows;
         if (row === undefined) throw lost(id);
+        await client.query('COMMIT');
         return readEvent(row);
       }),
     fail: (taken, position, reason, retryInMs) =>
       inTransaction(async (client) => {
         const { id } = taken.operation;
-        const news: readonly StepNews[] = [{ position, status: 'FAILED', message: reason }];
-        if (retryInMs === null) return only(await tell(client, taken, 'FAILED', news));
-        const event = only(await tell(client, taken, 'PENDING', news, retryInMs));
-        await client.query(retrySql, [id, jobKey(id)]);
+        const steps: readonly StepNews[] = [{ position, status: 'FAILED', message: reason }];
+        const state = retryInMs === null ? 'FAILED' : 'PENDING';
+        const event = only(await tell(client, taken, { state, steps, retryInMs }));
+        if (retryInMs !== null) await client.query(retrySql, [id, jobKey(id)]);
+        await client.query('COMMIT');
         return event;
       }),
     revive: () => reviveLostOperations(pool, leaseMs),
   };
+}
+
+interface News {
+  /** Of the operation, from now on. */
+  readonly state: 'PENDING' | 'RUNNING' | 'SUCCEEDED' | 'FAILED';
+  readonly steps: readonly StepNews[];
+  readonly retryInMs?: number | null;
 }
 
 /** What an event tells of a step; what its last news says is the step's status. */

@@ -43,7 +43,7 @@ s AS (
   FROM o WHERE operation_steps.operation_id = o.id AND status <> 'SUCCESS' AND (${resetSteps})
 ),
 steps AS (
-  SELECT count(*) FILTER (WHERE status = 'SUCCESS') AS completed, count(*) AS total,
+  SELECT coalesce(min(position) FILTER (WHERE status <> 'SUCCESS'), count(*)) AS completed, count(*) AS total,
          coalesce(min(position) FILTER (WHERE status <> 'SUCCESS'), max(position)) AS present
   FROM operation_steps WHERE operation_id = $1::uuid
 ),

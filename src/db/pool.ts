@@ -41,6 +41,8 @@ export function createPool(
     connectionTimeoutMillis: 5_000,
     idleTimeoutMillis: 30_000,
     keepAlive: true,
+    // What is not awaited travels with what comes next.
+    pipeline: true,
     onConnect: async (client) => {
       await client.query(`SET lock_timeout = ${lockTimeoutMs}`);
       // What a process that died left running ends soon, and lets go of its locks. A server on Windows cannot tell.

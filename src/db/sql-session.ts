@@ -6,9 +6,19 @@ import type { SqlRow } from './rows.ts';
 export function sqlSession(client: Pick<pg.Pool | pg.PoolClient, 'query'>): SqlSession {
   return {
     async query(sql, values) {
-      return (await client.query<SqlRow>(sql, values ? [...values] : undefined)).rows;
+      const statement = values === undefined ? sql : { name: nameOf(sql), text: sql, values: [...values] };
+      return (await client.query<SqlRow>(statement)).rows;
     },
   };
+}
+
+const names = new Map<string, string>();
+
+/** Steps ask the same few questions for each tenant: those with parameters are prepared once per connection. */
+function nameOf(sql: string): string {
+  const name = names.get(sql) ?? `session_${names.size}`;
+  names.set(sql, name);
+  return name;
 }
 
 /** Runs `work` on a connection that is closed behind it, whatever its state: role, settings, locks. */

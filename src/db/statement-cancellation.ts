@@ -48,7 +48,11 @@ function keepContextOfWaiting(pool: pg.Pool): void {
 function watchStatements(client: pg.PoolClient, settings: DatabaseSettings, onError: (error: Error) => void) {
   const query = client.query;
   const end = () => {
-    if (client instanceof pg.Client) client.end().catch(onError);
+    if (client instanceof pg.Client) {
+      client.end().catch(onError);
+      // With pipelining, that would wait for what is on its way.
+      client.connection.stream.destroy();
+    }
     endBackends(settings, [Reflect.get(client, 'processID')]).catch(onError);
   };
   const watched = (...args: unknown[]): unknown => {

@@ -18,19 +18,19 @@ export type RoleAdmin = {
   readonly granted: boolean;
 } | null;
 
-const isGranted = `EXISTS (
+/** Whether the service is a member of a role; `set_option` is there since PostgreSQL 16. */
+const isGranted = (role: string) => `EXISTS (
   SELECT FROM pg_auth_members AS own
-  WHERE roleid = role.oid AND member = session_user::regrole AND (to_jsonb(own) ->> 'set_option')::boolean
+  WHERE roleid = ${role} AND member = to_regrole(quote_ident(session_user)) AND (to_jsonb(own) ->> 'set_option')::boolean
 ) AS granted`;
 
 /** Who administers the roles of a tenant that is there. */
 export async function roleAdminOf(sql: SqlSession, registryId: string, owner: string): Promise<RoleAdmin> {
   const [admin] = await sql.query(
-    `SELECT role.rolname AS name, ${isGranted}
-     FROM pg_auth_members AS membership JOIN pg_roles AS role ON role.oid = membership.member
-     WHERE membership.roleid = to_regrole($1) AND membership.admin_option
-       AND role.rolname BETWEEN $2::name AND $3::name`,
-    [owner, ...namesOf(registryId)],
+    `SELECT member::regrole::text AS name, ${isGranted('membership.member')}
+     FROM pg_auth_members AS membership
+     WHERE roleid = to_regrole($1) AND admin_option AND starts_with(member::regrole::text, $2)`,
+    [owner, prefixOf(registryId)],
   );
   return admin === undefined ? null : { name: String(admin.name), granted: admin.granted === true };
 }
@@ -95,30 +95,25 @@ async function newestRoleAdmin(
   sql: SqlSession,
   registryId: string,
 ): Promise<{ admin: RoleAdmin; number: number; hasRoom: boolean } | null> {
+  const prefix = prefixOf(registryId);
   const [row] = await sql.query(
     `SELECT current_setting('server_version_num')::int >= 160000 AS needed, newest.*
      FROM (SELECT) AS server LEFT JOIN LATERAL (
-       SELECT role.rolname AS name, (SELECT count(*) FROM pg_auth_members WHERE member = role.oid) < $3 AS "hasRoom", ${isGranted}
+       SELECT role.rolname AS name, (SELECT count(*) FROM pg_auth_members WHERE member = role.oid) < $3 AS "hasRoom", ${isGranted('role.oid')}
        FROM pg_roles AS role WHERE role.rolname BETWEEN $1::name AND $2::name
        ORDER BY role.rolname DESC LIMIT 1
      ) AS newest ON true`,
-    [...namesOf(registryId), capacity],
+    [`${prefix}00000`, `${prefix}99999`, capacity],
   );
   if (row?.needed !== true) return null;
   if (typeof row.name !== 'string') return { admin: null, number: 0, hasRoom: false };
   return {
     admin: { name: row.name, granted: row.granted === true },
-    number: Number(row.name.slice(prefixOf(registryId).length)),
+    number: Number(row.name.slice(prefix.length)),
     hasRoom: row.hasRoom === true,
   };
 }
 
 function prefixOf(registryId: string): string {
   return `tms_${registryId.replaceAll('-', '')}_roles_`;
-}
-
-/** The first and the last name there can be. */
-function namesOf(registryId: string): [string, string] {
-  const prefix = prefixOf(registryId);
-  return [`${prefix}00000`, `${prefix}99999`];
 }
