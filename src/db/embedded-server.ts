@@ -179,7 +179,10 @@ async function reasonIn(logFile: string): Promise<string> {
     .trim()
     .split('\n')
     .map((line) => line.replace(/^\S+ \S+ \S+ \[\d+\] /, '').trim());
-  const fatal = lines.findLastIndex((line) => /^(FATAL|PANIC):/.test(line));
+  // The sessions of a server that was killed notice it one by one, and say so in the same file.
+  const fatal = lines.findLastIndex(
+    (line) => /^(FATAL|PANIC):/.test(line) && !line.includes('unexpected postmaster exit'),
+  );
   if (fatal === -1) return lines.at(-1) ?? '';
   return lines
     .slice(fatal, fatal + 3)

@@ -10,23 +10,27 @@ WITH lost AS (
     AND coalesce(lease_until, coalesce(next_attempt_at, created_at) + $1 * interval '1 millisecond') < clock_timestamp()
 ),
 queued AS (
-  SELECT jobs.key, jobs.locked_by FROM graphile_worker.jobs JOIN lost USING (key)
+  SELECT jobs.key, CASE WHEN locked_at < clock_timestamp() - $1 * interval '1 millisecond' THEN locked_by END AS dead
+  FROM graphile_worker.jobs JOIN lost USING (key)
   WHERE locked_by IS NOT NULL OR attempts < max_attempts
 ),
 freed AS (
-  SELECT graphile_worker.force_unlock_workers(array_agg(locked_by)) FROM queued WHERE locked_by IS NOT NULL HAVING count(*) > 0
+  SELECT graphile_worker.force_unlock_workers(array_agg(dead)) FROM queued WHERE dead IS NOT NULL HAVING count(*) > 0
 ),
 added AS (
   SELECT (graphile_worker.add_job('${operationTask}', json_build_object('operationId', lost.id), job_key => lost.key)).id
   FROM lost WHERE NOT EXISTS (SELECT FROM queued WHERE queued.key = lost.key)
 )
-SELECT (SELECT count(*) FROM added) + (SELECT count(*) FROM queued WHERE locked_by IS NOT NULL) + 0 * (SELECT count(*) FROM freed) AS revived`;
+SELECT (SELECT count(*) FROM added) + (SELECT count(*) FROM queued WHERE dead IS NOT NULL) + 0 * (SELECT count(*) FROM freed) AS revived`;
 
 // A job that is added anew replaces one that runs, or that has run too often: the old one loses its key and never runs
-// again. Its worker removes it; where that died first, or there is none, nobody else does.
+// again. Its worker removes it, as it does the job of an operation that is finished; where that died first, or there is
+// none, nobody else does.
 const supersededSql = `
-SELECT id, locked_by FROM graphile_worker.jobs
-WHERE task_identifier = '${operationTask}' AND key IS NULL
+SELECT jobs.id, locked_by FROM graphile_worker.jobs
+LEFT JOIN operations ON operations.id = CASE task_identifier WHEN '${operationTask}' THEN substr(key, length('operation:') + 1)::uuid END
+WHERE task_identifier = '${operationTask}'
+  AND (key IS NULL OR finished_at < clock_timestamp() - $1 * interval '1 millisecond')
   AND (locked_at IS NULL OR locked_at < clock_timestamp() - $1 * interval '1 millisecond')`;
 
 /**

@@ -44,7 +44,10 @@ export function createPool(
     // What is not awaited travels with what comes next.
     pipeline: true,
     onConnect: async (client) => {
-      await client.query(`SET lock_timeout = ${lockTimeoutMs}`);
+      // Whoever stops in the middle of a transaction must not hold up the others for ever either.
+      await client.query(
+        `SET lock_timeout = ${lockTimeoutMs}; SET idle_in_transaction_session_timeout = '60s'`,
+      );
       // What a process that died left running ends soon, and lets go of its locks. A server on Windows cannot tell.
       await client.query(`SET client_connection_check_interval = '2s'`).catch(() => {});
     },

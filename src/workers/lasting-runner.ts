@@ -4,6 +4,8 @@ import type { Logger } from 'pino';
 
 /** Before a runner that gave up is replaced, milliseconds. */
 const restartMs = 500;
+/** How long a runner that gave up may take to come to its end, milliseconds. */
+const endWithinMs = 2_000;
 
 /**
  * Keeps a runner of the queue going: one that gives up, the database being out, is replaced when that can be.
@@ -19,7 +21,7 @@ export async function startLastingRunner(
 
   async function last(): Promise<void> {
     for (;;) {
-      await runner.promise.catch((error: unknown) => log.warn({ err: error }, 'the queue gave up'));
+      await ended(runner).catch((error: unknown) => log.warn({ err: error }, 'the queue gave up'));
       const next = await another();
       if (next === null) return;
       runner = next;
@@ -52,4 +54,21 @@ export async function startLastingRunner(
       return stopped;
     },
   };
+}
+
+/**
+ * Resolves or rejects when the runner does, or when it gave up and does not come to its end: it may wait for ever for the
+ * ends of jobs that it could not note, once there were several (graphile/worker#636).
+ */
+function ended(runner: Runner): Promise<void> {
+  const { promise: overdue, reject } = Promise.withResolvers<never>();
+  runner.events.once('pool:gracefulShutdown', () => {
+    const giveUp = () => {
+      // Its cron and its listener; it refuses when it came to its end after all.
+      runner.stop().catch(() => {});
+      reject(new Error('it did not come to its end'));
+    };
+    setTimeout(giveUp, endWithinMs).unref();
+  });
+  return Promise.race([runner.promise, overdue]);
 }

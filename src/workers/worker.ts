@@ -26,11 +26,20 @@ export interface Worker {
 /** Runs the jobs of the queue, looks for operations whose runner died, and does the periodic work. */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const { pool, journal, operationTask, runOperation, concurrency, sweepIntervalMs, log } = options;
-  const sweep = () =>
-    journal.revive().then(
-      (revived) => revived > 0 && log.info({ revived }, 'operations of a dead worker were queued again'),
-      (error: unknown) => log.warn({ err: error }, 'the sweep for lost operations failed; it is repeated'),
-    );
+  let sweeping = false;
+  async function sweep(): Promise<void> {
+    // One at a time: those that wait would take all connections.
+    if (sweeping) return;
+    sweeping = true;
+    try {
+      const revived = await journal.revive();
+      if (revived > 0) log.info({ revived }, 'operations of a dead worker were queued again');
+    } catch (error) {
+      log.warn({ err: error }, 'the sweep for lost operations failed; it is repeated');
+    } finally {
+      sweeping = false;
+    }
+  }
   const start = () =>
     run({
       pgPool: pool,
