@@ -1,0 +1,74 @@
+import type pg from 'pg';
+import type { Cluster } from './cluster.ts';
+import { runBare, runDdl } from './peers.ts';
+import { provision } from './provision.ts';
+import type { Recording } from './recording.ts';
+import { startService } from './service.ts';
+
+/** Milliseconds per tenant of each contender in one round. */
+export interface Round {
+  readonly ours: number;
+  readonly bare: number;
+  readonly ddl: number;
+}
+
+export interface ContestOptions {
+  readonly cluster: Cluster;
+  readonly recording: Recording;
+  readonly concurrency: number;
+  readonly rounds: number;
+  /** Of each contender in each round. */
+  readonly tenants: number;
+}
+
+/**
+ * Alternating rounds of the service and its peers on one server. The service's database is `ours`; the peers' are made
+ * as copies of it, so all begin with the same tenants. What comes before the first round is not counted.
+ */
+export async function contest(options: ContestOptions): Promise<Round[]> {
+  const { cluster, recording, concurrency, rounds, tenants } = options;
+  const made = Number((await cluster.query('SELECT count(*) FROM tenants', 'ours'))[0]?.count);
+  const peerOn = async (database: string) => {
+    await cluster.createDatabase(database, 'ours');
+    return { cluster, database, recording, concurrency, count: tenants };
+  };
+  const [bare, ddl] = [await peerOn(`bare_${made}`), await peerOn(`ddl_${made}`)];
+  await using service = await startService({ cluster, database: 'ours', concurrency });
+  const administrator = await cluster.connect('ours');
+  await using _ = { [Symbol.asyncDispose]: () => administrator.end() };
+
+  const runOurs = async (name: string) => {
+    const label = `contest-${made}-${name}`;
+    const all = { service, administrator, label, count: tenants, atOnce: 2 * concurrency };
+    return (await provision(all)).milliseconds;
+  };
+
+  const [oursWrites, bareWrites] = [
+    await writesOf(administrator, tenants, () => runOurs('warm')),
+    await writesOf(administrator, tenants, () => runBare(bare)),
+  ];
+  if (Math.abs(oursWrites - bareWrites) >= 1)
+    throw new Error(`the service writes in ${oursWrites} transactions per tenant, the peer in ${bareWrites}`);
+  await runDdl(ddl);
+
+  const counted: Round[] = [];
+  for (let number = 1; number <= rounds; number++) {
+    counted.push({
+      ours: (await runOurs(`${number}`)) / tenants,
+      bare: (await runBare(bare)) / tenants,
+      ddl: (await runDdl(ddl)) / tenants,
+    });
+  }
+  return counted;
+}
+
+/** Transaction ids per tenant that `work` uses up: what writes takes one, a savepoint with writes another one. */
+async function writesOf(client: pg.Client, tenants: number, work: () => Promise<unknown>): Promise<number> {
+  const next = async () => {
+    const { rows } = await client.query('SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS id');
+    return Number(rows[0].id);
+  };
+  const before = await next();
+  await work();
+  return ((await next()) - before) / tenants;
+}
