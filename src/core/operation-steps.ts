@@ -4,9 +4,9 @@ import type { OperationKind } from './model.ts';
 export const operationSteps = {
   PROVISION: ['create_role', 'create_schema', 'apply_migrations', 'verify_isolation', 'activate'],
   SUSPEND: ['revoke_access', 'end_sessions', 'deactivate'],
-  RESUME: ['grant_access', 'activate'],
+  RESUME: ['end_sessions', 'grant_access', 'activate'],
   DELETE: ['revoke_access', 'end_sessions'],
-  RESTORE: ['grant_access', 'update_schema', 'verify_isolation', 'restore_status'],
+  RESTORE: ['end_sessions', 'restore_access', 'update_schema', 'verify_isolation'],
 } as const satisfies Partial<Record<OperationKind, readonly string[]>>;
 
 /** The kinds that can be started. */

@@ -8,7 +8,7 @@ export interface OperationNews {
   readonly operation: string;
   /** When the operation may be changed; else the statement answers nothing, and its transaction is to be rolled back. */
   readonly condition?: string;
-  /** Whether the steps that did not succeed are as if they had never been run; `o` is the operation as it is now. */
+  /** Which steps are as if they had never been run; `o` is the operation as it is now. */
   readonly resetSteps: string;
   /** What watchers are told; no quotes in it. */
   readonly message: string;
@@ -40,7 +40,7 @@ o AS (
 ),
 s AS (
   UPDATE operation_steps SET status = 'PENDING', started_at = NULL, finished_at = NULL, error = NULL
-  FROM o WHERE operation_steps.operation_id = o.id AND status <> 'SUCCESS' AND (${resetSteps})
+  FROM o WHERE operation_steps.operation_id = o.id AND (${resetSteps})
 ),
 steps AS (
   SELECT coalesce(min(position) FILTER (WHERE status <> 'SUCCESS'), count(*)) AS completed, count(*) AS total,

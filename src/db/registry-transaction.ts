@@ -20,7 +20,7 @@ const startSql = startOperationSql(
 const abandonSql = operationNewsSql({
   // The fence grows, so that the next write of whoever runs it finds nothing.
   operation: `state = 'CANCELLED', finished_at = clock_timestamp(), fence = fence + 1, lease_until = NULL, next_attempt_at = NULL`,
-  resetSteps: 'true',
+  resetSteps: `status <> 'SUCCESS'`,
   message: 'cancelled',
 });
 
@@ -38,7 +38,7 @@ const cancelSql = operationNewsSql({
 const reopenSql = operationNewsSql({
   tenant: `status = CASE WHEN previous.kind = 'PROVISION' AND NOT previous.cancelling THEN 'PROVISIONING' ELSE status END`,
   operation: anew,
-  resetSteps: 'NOT o.cancelling',
+  resetSteps: `status <> 'SUCCESS' AND NOT o.cancelling`,
   message: 'retried',
   withJob: true,
 });

@@ -36,7 +36,7 @@ export interface StepRun {
 export interface StepRunner {
   /** The steps that are left, in order. */
   toPerform(taken: TakenOperation): readonly TakenStep[];
-  /** The steps that began and can be undone, the last one first. */
+  /** All that can be undone, the last one first: an earlier operation may have left what this one had yet to do. */
   toUndo(taken: TakenOperation): readonly TakenStep[];
   /** @throws {FencedOffError} and whatever the step throws, or that it took too long */
   perform(run: StepRun): Promise<void>;
@@ -65,8 +65,7 @@ export function createStepRunner({
       taken.steps.filter(
         ({ name, status }) => status !== 'SUCCESS' || steps[name].isStale?.(taken, migrations),
       ),
-    toUndo: (taken) =>
-      taken.steps.filter(({ name, status }) => status !== 'PENDING' && steps[name].undo).reverse(),
+    toUndo: (taken) => taken.steps.filter(({ name }) => steps[name].undo).reverse(),
     perform({ taken, step: { name, position }, next, lost, tell }) {
       const { tenantId } = taken.operation;
       const step = steps[name];

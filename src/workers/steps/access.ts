@@ -6,18 +6,23 @@ import { ownRoles } from './own-roles.ts';
 export const revokeAccess: Step = {
   probe: async (context) => !(await canLogIn(context)),
   apply: forbidLogin,
-  undo: allowLogin,
+  async undo(context) {
+    if (!(await canLogIn(context))) await allowLogin(context);
+  },
 };
 
-/** What is logged in ends; a step behind the revocation, which must be committed first. */
+/**
+ * What is logged in ends; a step behind the revocation, which must be committed first. Before access is granted it has
+ * nothing to end, but undoes what came of that: when the login is forbidden again.
+ */
 export const endSessions: Step = {
   probe: async () => false,
   apply: endAll,
-  async verify({ sql, names }) {
-    // What a transaction has seen of the sessions once, it goes on seeing.
-    await sql.query('SELECT pg_stat_clear_snapshot()');
-    const left = await sql.query('SELECT FROM pg_stat_activity WHERE usename = $1', [names.app]);
-    if (left.length > 0) throw new StepError('not every session of the tenant could be ended');
+  verify: noneIsLeft,
+  async undo(context) {
+    if (await canLogIn(context)) return;
+    await endAll(context);
+    await noneIsLeft(context);
   },
 };
 
@@ -26,11 +31,20 @@ export const grantAccess: Step = {
   probe: canLogIn,
   apply: allowLogin,
   async undo(context) {
-    if (!(await canLogIn(context))) return;
-    await forbidLogin(context);
-    await endAll(context);
+    if (await canLogIn(context)) await forbidLogin(context);
   },
 };
+
+/** The same for a tenant that was not suspended before it was deleted. */
+export const restoreAccess: Step = {
+  ...grantAccess,
+  probe: async (context) => (await isSuspended(context)) || (await canLogIn(context)),
+};
+
+export async function isSuspended({ sql, tenantId }: StepContext): Promise<boolean> {
+  const [tenant] = await sql.query('SELECT status FROM tenants WHERE id = $1', [tenantId]);
+  return tenant?.status === 'INACTIVE';
+}
 
 /** @throws {PermanentStepError} when the role belongs to somebody else */
 async function canLogIn(context: StepContext): Promise<boolean> {
@@ -41,8 +55,7 @@ async function allowLogin(context: StepContext): Promise<void> {
   await alterLogin(context, 'LOGIN');
 }
 
-/** Nobody logs in as the tenant's `…_app` role any more; what is logged in stays. */
-export async function forbidLogin(context: StepContext): Promise<void> {
+async function forbidLogin(context: StepContext): Promise<void> {
   await alterLogin(context, 'NOLOGIN');
 }
 
@@ -58,4 +71,11 @@ async function endAll({ sql, names }: StepContext): Promise<void> {
   await sql.query('SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = $1', [
     names.app,
   ]);
+}
+
+async function noneIsLeft({ sql, names }: StepContext): Promise<void> {
+  // What a transaction has seen of the sessions once, it goes on seeing.
+  await sql.query('SELECT pg_stat_clear_snapshot()');
+  const left = await sql.query('SELECT FROM pg_stat_activity WHERE usename = $1', [names.app]);
+  if (left.length > 0) throw new StepError('not every session of the tenant could be ended');
 }

@@ -7,7 +7,7 @@ import { PermanentStepError, type Step, type StepContext } from '../step.ts';
 import { runApart } from './run-apart.ts';
 
 /** Brings a schema from its version to the newest, without a way back. Files on large tables take their time. */
-export const updateSchema: Step = {
+export const applyMigrations: Step = {
   limitMs: 30 * 60_000,
   isStale: ({ schemaVersion }, { version }) => schemaVersion < version,
   async prepare(context) {
@@ -29,14 +29,6 @@ export const updateSchema: Step = {
     for (const script of context.migrations.scriptsFrom(await schemaVersion(context))) {
       await run(context, script);
     }
-  },
-};
-
-/** The same for a schema that was made for it, and goes again when its operation is cancelled. */
-export const applyMigrations: Step = {
-  ...updateSchema,
-  async undo({ sql, tenantId }) {
-    await sql.query('UPDATE tenants SET schema_version = 0 WHERE id = $1', [tenantId]);
   },
 };
 

@@ -1,7 +1,7 @@
 import { asRoleAdmin, nextRoleAdmin, roleAdminOf } from '../role-admin.ts';
 import { scramVerifier } from '../scram.ts';
 import type { Step } from '../step.ts';
-import { ownRoles } from './own-roles.ts';
+import { ownRoles, rolesOf } from './own-roles.ts';
 
 /** The owner, who cannot log in, and the `…_app` login, whose search path is the tenant's schema alone. */
 export const createRole: Step = {
@@ -26,9 +26,10 @@ export const createRole: Step = {
     ];
     await sql.query(`${before}${statements.join(';\n')}${after}`);
   },
+  // What is somebody else's stays.
   async undo(context) {
     const { sql, names, tenantId, registryId } = context;
-    const roles = [...(await ownRoles(context)).keys()];
+    const roles = [...(await rolesOf(context)).own.keys()];
     if (roles.length > 0) {
       const { before, after } = asRoleAdmin(await roleAdminOf(sql, registryId, names.owner));
       await sql.query(`${before}DROP ROLE ${roles.join(', ')}${after}`);

@@ -3,7 +3,13 @@ import { PermanentStepError, type Step, type StepContext } from '../step.ts';
 
 /** The schema, the owner's, with rights on rows for the `…_app` login, on tables that come later too. */
 export const createSchema: Step = {
-  probe: hasSchema,
+  async probe(context) {
+    const is = await schemaState(context);
+    if (is === 'foreign') {
+      throw new PermanentStepError(`the schema ${context.names.schema} exists and is not this registry's`);
+    }
+    return is === 'own';
+  },
   async apply({ sql, names, mark, registryId }) {
     const { schema, owner, app } = names;
     const { take, giveBack } = ownership(owner, await roleAdminOf(sql, registryId, owner));
@@ -18,21 +24,21 @@ export const createSchema: Step = {
       ALTER DEFAULT PRIVILEGES IN SCHEMA ${schema} GRANT USAGE, SELECT ON SEQUENCES TO ${app};
       ${giveBack}`);
   },
+  // With all that the migrations made in it. What is somebody else's stays.
   async undo(context) {
-    const { sql, names, registryId } = context;
-    if (!(await hasSchema(context))) return;
+    const { sql, names, registryId, tenantId } = context;
+    if ((await schemaState(context)) !== 'own') return;
     const { before, after } = asOwner(names.owner, await roleAdminOf(sql, registryId, names.owner));
     await sql.query(`${before}DROP SCHEMA ${names.schema} CASCADE${after}`);
+    await sql.query('UPDATE tenants SET schema_version = 0 WHERE id = $1', [tenantId]);
   },
 };
 
-/** @throws {PermanentStepError} when it belongs to somebody else */
-async function hasSchema({ sql, names, mark }: StepContext): Promise<boolean> {
+async function schemaState({ sql, names, mark }: StepContext): Promise<'own' | 'foreign' | 'absent'> {
   const [schema] = await sql.query(
     `SELECT obj_description(oid, 'pg_namespace') AS mark FROM pg_namespace WHERE oid = to_regnamespace($1)`,
     [names.schema],
   );
-  if (schema === undefined) return false;
-  if (schema.mark === mark) return true;
-  throw new PermanentStepError(`the schema ${names.schema} exists and is not this registry's`);
+  if (schema === undefined) return 'absent';
+  return schema.mark === mark ? 'own' : 'foreign';
 }

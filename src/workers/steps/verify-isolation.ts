@@ -1,5 +1,6 @@
 import { type Step, type StepContext, StepError } from '../step.ts';
 import { tenantNames } from '../tenant-names.ts';
+import { isSuspended } from './access.ts';
 
 const registryTables = [
   'tenants',
@@ -31,7 +32,7 @@ SELECT
     LIMIT 1
   ) AS "registryTable"`;
 
-/** Proves that the tenant's `…_app` role can log in and reaches its own rows, and nothing else. */
+/** Proves that the tenant's `…_app` role reaches its own rows and nothing else, and that it can log in. */
 export const verifyIsolation: Step = {
   probe: async () => false,
   async apply(context) {
@@ -49,6 +50,8 @@ export const verifyIsolation: Step = {
     if (rights?.creates !== false) refuse('creates tables; it must not');
     if (rights?.sees === true) refuse('sees another tenant; it must not');
     if (rights?.registryTable) refuse(`has rights on public.${rights.registryTable}; it must not`);
+    // Who is suspended cannot show it, and needs not.
+    if (await isSuspended(context)) return;
     await context.login(async (session) => {
       const [found] = await session.query('SELECT current_schemas(false) = ARRAY[$1::name] AS alone', [
         names.schema,
