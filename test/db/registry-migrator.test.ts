@@ -43,6 +43,7 @@ describe.each(postgresVersions)('$title', (version) => {
         'provisioning_events',
         'registry',
         'tenant_credentials',
+        'tenant_migrations',
         'tenants',
       ]);
       expect(await rowsOf(database.settings, historySql)).toEqual([

@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import { operationSteps } from '../../src/core/operation-steps.ts';
 import { dataOf, graphqlClient, type Stream } from '../http/graphql-client.ts';
 import type { TestApp } from '../support/app.ts';
@@ -6,8 +7,10 @@ import { asAdministrator } from '../support/database.ts';
 /** Longer than any test: what comes before does not come by the timer. */
 export const minute = 60_000;
 
-/** A provisioning that succeeds is accepted, and each of its steps begins and is done. */
-export const eventsOfProvisioning = 1 + 2 * operationSteps.PROVISION.length;
+const migrations = readdirSync(new URL('../../prisma/tenant', import.meta.url));
+
+/** A provisioning that succeeds is accepted, each of its steps begins and is done, and each file is applied. */
+export const eventsOfProvisioning = 1 + 2 * operationSteps.PROVISION.length + migrations.length;
 
 /** `from`, `from + 1`, … `to`. */
 export function range(from: number, to: number): number[] {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { operationSteps } from '../../src/core/operation-steps.ts';
+import { eventsOfProvisioning, range } from '../events/provisioning.ts';
 import { dataOf, type GraphqlClient, graphqlClient, take } from '../http/graphql-client.ts';
 import { startTestApp, type TestApp } from '../support/app.ts';
 import { createTestDatabase } from '../support/database.ts';
@@ -37,8 +38,7 @@ async function active(httpUrl: string): Promise<number> {
 }
 
 const { PROVISION: steps } = operationSteps;
-/** The events of a provisioning that succeeds: accepted, then each step beginning and done. */
-const sequences = Array.from({ length: 1 + 2 * steps.length }, (_, index) => index + 1);
+const sequences = range(1, eventsOfProvisioning);
 
 describe('tenantProvisioning', () => {
   test('streams every event of a provisioning, whole and in order, and completes', async () => {
