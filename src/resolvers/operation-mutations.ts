@@ -19,6 +19,8 @@ export function addOperationMutations(builder: Builder, { payloads }: Types): vo
 
     cancelOperation: t.field({
       type: payloads.cancelOperation,
+      description:
+        'Undoes what an operation did that is not finished, or failed; a tenant that it was bringing up is deleted.',
       args: { id: t.arg.id({ required: true }) },
       errors: { types: [ValidationError, NotFoundError, InvalidStateError] },
       resolve: (_root, args, { core }) => core.operations.cancel(parse(operationArguments, args).id),

@@ -95,6 +95,8 @@ export function createOperationRunner({
     feed.publish(events);
     for (const { operationState: state, kind, createdAt } of events) {
       if (state !== 'SUCCEEDED' && state !== 'FAILED' && state !== 'CANCELLED') continue;
+      // Its end was its failure or will be its cancellation.
+      if (state === 'FAILED' && operation.cancelling) continue;
       onEnd({ kind, state, seconds: (createdAt.getTime() - operation.createdAt.getTime()) / 1000 });
     }
   }

@@ -69,17 +69,23 @@ async function tenantBefore(kind: Exclude<StartableKind, 'PROVISION'>): Promise<
   return id;
 }
 
-/** A tenant whose operation of this kind failed for good at this step, and what it was before. */
-async function failedAt(kind: StartableKind, step: string) {
-  const before = kind === 'PROVISION' ? null : await tenantBefore(kind);
-  const was = before === null ? null : await everythingOf(before);
+/** The operation of this kind, of a new tenant when none is named, once it has failed for good at this step. */
+async function fail(kind: StartableKind, step: string, tenantId?: string): Promise<Operation> {
   await refuse(step);
-  const id = before ?? (await app.core.tenants.create(editor, newTenant())).tenant.id;
+  const id = tenantId ?? (await app.core.tenants.create(editor, newTenant())).tenant.id;
   await accept[kind](id);
   const { operation } = await settled(app, id);
   expect(operation).toMatchObject({ kind, state: 'FAILED', attempt: 1, error: 'refused by the test' });
   await mend();
-  return { id, was, operation };
+  return operation;
+}
+
+/** A tenant whose operation failed so, and what it was before. */
+async function failedAt(kind: StartableKind, step: string) {
+  const before = kind === 'PROVISION' ? undefined : await tenantBefore(kind);
+  const was = before === undefined ? null : await everythingOf(before);
+  const operation = await fail(kind, step, before);
+  return { id: operation.tenantId, was, operation };
 }
 
 /** What there is of a tenant, in the registry and in PostgreSQL, and whether its login is let in. */
@@ -281,14 +287,12 @@ describe('whoever logs in at the last moment is logged out', () => {
   });
 });
 
-test('nobody logs in while a tenant that was suspended is restored', async () => {
+test('nobody logs in while a tenant that was suspended is restored, however it was left', async () => {
   const id = await tenantBefore('RESUME');
-  await succeed('DELETE', id);
-  await refuse('verify_isolation');
-  await app.core.tenants.restore(id);
-  const { operation } = await settled(app, id);
+  await fail('RESUME', 'activate', id);
+  await fail('DELETE', 'revoke_access', id);
+  const operation = await fail('RESTORE', 'verify_isolation', id);
   expect((await everythingOf(id)).letsIn).toBe(false);
-  await mend();
   await app.core.operations.retry(operation.id);
   expect((await settled(app, id)).tenant).toMatchObject({ status: 'INACTIVE', deletedAt: null });
   expect((await everythingOf(id)).letsIn).toBe(false);

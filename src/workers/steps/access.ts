@@ -35,10 +35,13 @@ export const grantAccess: Step = {
   },
 };
 
-/** The same for a tenant that was not suspended before it was deleted. */
+/**
+ * The same for a tenant that was not suspended before it was deleted. The login of one that was is closed, however it was left.
+ */
 export const restoreAccess: Step = {
   ...grantAccess,
-  probe: async (context) => (await isSuspended(context)) || (await canLogIn(context)),
+  probe: async (context) => (await canLogIn(context)) !== (await isSuspended(context)),
+  apply: async (context) => ((await isSuspended(context)) ? forbidLogin(context) : allowLogin(context)),
 };
 
 export async function isSuspended({ sql, tenantId }: StepContext): Promise<boolean> {
