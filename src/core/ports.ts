@@ -144,8 +144,14 @@ export interface SqlSession {
   query(sql: string, values?: readonly unknown[]): Promise<Record<string, unknown>[]>;
 }
 
+/** Statements in a transaction on a connection that others use afterwards. */
+export interface SharedSession extends SqlSession {
+  /** Takes back what a user's SQL may have left on the connection: settings, temporary tables, locks of the session. */
+  reset(): Promise<void>;
+}
+
 /** What is done in a transaction that also records it. @returns what to tell watchers of it, a line each */
-export type RecordedWork = (sql: SqlSession) => Promise<readonly string[]>;
+export type RecordedWork = (sql: SharedSession) => Promise<readonly string[]>;
 
 /**
  * What runners write of their operations, an event with each. Everything but `take`, `renew` and `revive` checks the

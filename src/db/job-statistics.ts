@@ -5,7 +5,7 @@ export interface JobStatistics {
   /** Wait for a worker, or for their next try. */
   readonly ready: number;
   readonly running: number;
-  /** Given up, and neither followed by another operation nor settled by the tenant's deletion. */
+  /** Given up, and followed by no other operation. */
   readonly failed: number;
   /** How long ago the oldest one that is ready or running was accepted, seconds; 0 without one. */
   readonly oldestSeconds: number;
@@ -23,7 +23,7 @@ FROM (
 ) AS unfinished, (
   SELECT count(*)::float8 AS failed
   FROM operations JOIN tenants ON tenants.id = operations.tenant_id
-  WHERE operations.state = 'FAILED' AND tenants.operation_id = operations.id AND tenants.deleted_at IS NULL
+  WHERE operations.state = 'FAILED' AND tenants.operation_id = operations.id
 ) AS given_up`;
 
 /** Counts the operations that are not done; all of one moment. */

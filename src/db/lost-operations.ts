@@ -12,7 +12,8 @@ WITH lost AS (
 queued AS (
   SELECT jobs.key, CASE WHEN locked_at < clock_timestamp() - $1 * interval '1 millisecond' THEN locked_by END AS dead
   FROM graphile_worker.jobs JOIN lost USING (key)
-  WHERE locked_by IS NOT NULL OR attempts < max_attempts
+  -- One that the queue itself put off, because its handler failed, is as good as none.
+  WHERE locked_by IS NOT NULL OR (attempts < max_attempts AND run_at <= clock_timestamp())
 ),
 freed AS (
   SELECT graphile_worker.force_unlock_workers(array_agg(dead)) FROM queued WHERE dead IS NOT NULL HAVING count(*) > 0

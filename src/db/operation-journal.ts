@@ -10,7 +10,7 @@ import { hasCode } from './error-code.ts';
 import { reviveLostOperations } from './lost-operations.ts';
 import { operationNewsSql } from './operation-news.ts';
 import { readEvent, readOperation, type SqlRow, selectList } from './rows.ts';
-import { sqlSession } from './sql-session.ts';
+import { sharedSession } from './sql-session.ts';
 import { jobKey, operationTask } from './start-operation.ts';
 
 /** How long an operation is tried, over however many runners: one whose step ends its worker each time is given up. */
@@ -95,7 +95,7 @@ e AS (
   RETURNING *
 )
 -- An error, not an empty answer, when the operation is lost: what was drawn from the tenant's sequence is given back.
-SELECT ${selectList('event', 'e')} FROM (SELECT 1 / count(*) AS one FROM o) AS held JOIN e ON held.one = 1
+SELECT ${selectList('event', 'e')} FROM (SELECT 1 / count(*) AS one FROM o) AS held LEFT JOIN e ON held.one = 1
 ORDER BY e.sequence`;
 
 const finishCancellingSql = operationNewsSql({
@@ -128,7 +128,7 @@ export function createOperationJournal({ pool, leaseMs }: OperationJournalOption
       const [, result] = await Promise.all([client.query('BEGIN'), work(client)]);
       return result;
     } catch (error) {
-      await client.query('ROLLBACK').catch(() => {
+      await client.query('ROLLBACK; SELECT pg_advisory_unlock_all()').catch(() => {
         broken = true;
       });
       throw error;
@@ -144,7 +144,7 @@ export function createOperationJournal({ pool, leaseMs }: OperationJournalOption
     newsOf: (messages: readonly string[]) => News,
   ): Promise<ProvisioningEvent[]> {
     return inTransaction(async (client) => {
-      const news = newsOf(await work(sqlSession(client)));
+      const news = newsOf(await work(sharedSession(client)));
       const [events] = await Promise.all([tell(client, taken, news), client.query('COMMIT')]);
       return events;
     });
@@ -163,7 +163,7 @@ export function createOperationJournal({ pool, leaseMs }: OperationJournalOption
     const values = [id, fence, state, retryInMs, ...columns];
     try {
       const { rows } = await on.query<SqlRow>({ name: 'tell', text: tellSql, values });
-      return rows.map(readEvent);
+      return rows.filter((row) => row['event.sequence'] !== null).map(readEvent);
     } catch (error) {
       throw hasCode(error, divisionByZero) ? lost(id, error) : error;
     }

@@ -2,6 +2,7 @@ import { AsyncResource } from 'node:async_hooks';
 import { Socket } from 'node:net';
 import pg from 'pg';
 import type { DatabaseSettings } from './database-settings.ts';
+import { sessionSettings } from './session-settings.ts';
 import { cancelStatementsOfAborted } from './statement-cancellation.ts';
 
 export interface PoolOptions {
@@ -30,7 +31,7 @@ export interface PoolUsage {
  */
 export function createPool(
   settings: DatabaseSettings,
-  { max, name, onError, lockTimeoutMs = 15_000 }: PoolOptions,
+  { max, name, onError, lockTimeoutMs }: PoolOptions,
 ): pg.Pool {
   const ownContext = new AsyncResource('RegistryPool');
   const pool = new pg.Pool({
@@ -44,12 +45,7 @@ export function createPool(
     // What is not awaited travels with what comes next.
     pipeline: true,
     onConnect: async (client) => {
-      // Whoever stops in the middle of a transaction must not hold up the others for ever either.
-      await client.query(
-        `SET lock_timeout = ${lockTimeoutMs}; SET idle_in_transaction_session_timeout = '60s'`,
-      );
-      // What a process that died left running ends soon, and lets go of its locks. A server on Windows cannot tell.
-      await client.query(`SET client_connection_check_interval = '2s'`).catch(() => {});
+      await client.query(sessionSettings(lockTimeoutMs));
     },
   });
   // A connection that breaks is replaced at the next use; without listeners it would end the process. One that breaks

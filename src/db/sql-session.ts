@@ -1,6 +1,7 @@
 import type pg from 'pg';
-import type { SqlSession } from '../core/ports.ts';
+import type { SharedSession, SqlSession } from '../core/ports.ts';
 import type { SqlRow } from './rows.ts';
+import { sessionSettings } from './session-settings.ts';
 
 /** A connection, or a pool whose statements need nothing of each other, as the domain knows it. */
 export function sqlSession(client: Pick<pg.Pool | pg.PoolClient, 'query'>): SqlSession {
@@ -8,6 +9,16 @@ export function sqlSession(client: Pick<pg.Pool | pg.PoolClient, 'query'>): SqlS
     async query(sql, values) {
       const statement = values === undefined ? sql : { name: nameOf(sql), text: sql, values: [...values] };
       return (await client.query<SqlRow>(statement)).rows;
+    },
+  };
+}
+
+/** The same for a connection that goes back to its pool. */
+export function sharedSession(client: pg.PoolClient): SharedSession {
+  return {
+    ...sqlSession(client),
+    async reset() {
+      await client.query(`RESET ALL; DISCARD TEMP; SELECT pg_advisory_unlock_all(); ${sessionSettings()}`);
     },
   };
 }

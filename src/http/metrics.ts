@@ -82,7 +82,7 @@ export function createMetrics({ pool, jobs }: MetricsOptions) {
   const jobsInTime = readingInTime(jobs);
   new Gauge({
     name: 'provisioning_jobs',
-    help: 'Operations of the whole registry, the same in every process. ready: waiting for a worker or for the next try; running: in the hands of a worker; failed: given up, still the newest of a tenant that is not deleted. Absent while the database does not answer.',
+    help: 'Operations of the whole registry, the same in every process. ready: waiting for a worker or for the next try; running: in the hands of a worker; failed: given up, still the newest of its tenant. Absent while the database does not answer.',
     labelNames: ['state'],
     registers,
     async collect() {

@@ -51,8 +51,17 @@ export function createOperationRunner({
   log,
 }: RunnerOptions) {
   return async function runOperation(operationId: string): Promise<void> {
-    const taken = await journal.take(operationId);
-    if (taken === null) return;
+    try {
+      const taken = await journal.take(operationId);
+      if (taken !== null) await run(taken);
+    } catch (error) {
+      // The queue would put it off longer and longer; the sweep finds it when its lease is over.
+      log.warn({ err: error, operationId }, 'an operation could not be run to an end; it is queued again');
+    }
+  };
+
+  async function run(taken: TakenOperation): Promise<void> {
+    const { id: operationId } = taken.operation;
     using lease = holdLease(journal, taken, renewIntervalMs, log);
     try {
       await walk(taken, lease.lost);
@@ -60,7 +69,7 @@ export function createOperationRunner({
       if (!(error instanceof FencedOffError)) throw error;
       log.info({ operationId }, 'the operation belongs to somebody else now');
     }
-  };
+  }
 
   async function walk(taken: TakenOperation, lost: AbortSignal): Promise<void> {
     const { cancelling } = taken.operation;

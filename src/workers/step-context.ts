@@ -1,4 +1,4 @@
-import type { SqlSession } from '../core/ports.ts';
+import type { SharedSession, SqlSession } from '../core/ports.ts';
 import type { StepContext, StepTarget } from './step.ts';
 import type { TenantMigrations } from './tenant-migrations.ts';
 import { ownershipMark, tenantNames } from './tenant-names.ts';
@@ -20,7 +20,7 @@ export interface StepContextOptions {
 export interface StepContexts {
   target(tenantId: string): StepTarget;
   /** For one transaction; what is noted goes into `notes`. */
-  inTransaction(tenantId: string, sql: SqlSession, notes: string[]): StepContext;
+  inTransaction(tenantId: string, sql: SharedSession, notes: string[]): StepContext;
 }
 
 export function createStepContexts({

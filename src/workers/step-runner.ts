@@ -8,7 +8,7 @@ import {
   type TakenOperation,
   type TakenStep,
 } from '../core/ports.ts';
-import { type StepContext, StepError } from './step.ts';
+import { type Step, type StepContext, StepError } from './step.ts';
 import type { StepContexts } from './step-context.ts';
 import { steps } from './steps/steps.ts';
 import type { TenantMigrations } from './tenant-migrations.ts';
@@ -63,12 +63,12 @@ export function createStepRunner({
   return {
     toPerform: (taken) =>
       taken.steps.filter(
-        ({ name, status }) => status !== 'SUCCESS' || steps[name].isStale?.(taken, migrations),
+        ({ name, status }) => status !== 'SUCCESS' || known.get(name)?.isStale?.(taken, migrations),
       ),
     toUndo: (taken) => taken.steps.filter(({ name }) => steps[name].undo).reverse(),
-    perform({ taken, step: { name, position }, next, lost, tell }) {
+    async perform({ taken, step: { name, position }, next, lost, tell }) {
       const { tenantId } = taken.operation;
-      const step = steps[name];
+      const step = stepOf(name);
       return within(step.limitMs ?? limitMs, lost, async () => {
         await step.prepare?.({
           ...contexts.target(tenantId),
@@ -83,14 +83,23 @@ export function createStepRunner({
         tell(await journal.perform(taken, position, next, work));
       });
     },
-    undo({ taken, step: { name, position }, next, lost, tell }) {
-      const step = steps[name];
+    async undo({ taken, step: { name, position }, next, lost, tell }) {
+      const step = stepOf(name);
       const work = recorded(taken.operation.tenantId, async (context) => step.undo?.(context));
       return within(step.limitMs ?? limitMs, lost, async () =>
         tell(await journal.undo(taken, position, next, work)),
       );
     },
   };
+}
+
+// What the registry names may be of a later version than this worker.
+const known: ReadonlyMap<string, Step> = new Map(Object.entries(steps));
+
+function stepOf(name: string): Step {
+  const step = known.get(name);
+  if (step === undefined) throw new StepError(`this worker does not know the step ${name}; a newer one may`);
+  return step;
 }
 
 /** Runs `work`; its statements are ended when it takes too long, or is somebody else's by now. */

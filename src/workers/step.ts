@@ -1,4 +1,4 @@
-import type { SqlSession } from '../core/ports.ts';
+import type { SharedSession, SqlSession } from '../core/ports.ts';
 import type { TenantMigrations } from './tenant-migrations.ts';
 import type { TenantNames } from './tenant-names.ts';
 
@@ -14,7 +14,7 @@ export interface StepTarget {
 
 /** What a step works with in the transaction that also records it. */
 export interface StepContext extends StepTarget {
-  readonly sql: SqlSession;
+  readonly sql: SharedSession;
   /** Tells watchers of a part of the step; they hear of it when the transaction is committed. */
   note(message: string): void;
   /** The password of the tenant's `…_app` role; made and stored, sealed, when there is none. */

@@ -32,7 +32,9 @@ export async function readTenantMigrations(
   directory: string,
   recorded: readonly RecordedMigration[],
 ): Promise<TenantMigrations> {
-  const names = (await readdir(directory)).filter((name) => name.endsWith('.sql')).sort();
+  const names = (await readable(directory, readdir(directory)))
+    .filter((name) => name.endsWith('.sql'))
+    .sort();
   if (names.length === 0) {
     throw new Error(
       `--tenant-migrations takes a directory of SQL files like 0001_name.sql; ${directory} has none`,
@@ -67,12 +69,23 @@ async function readMigration(directory: string, name: string): Promise<Migration
   if (number === undefined) {
     throw new Error(`--tenant-migrations takes files named like 0001_name.sql; ${name} is not`);
   }
-  const sql = decode(name, await readFile(join(directory, name))).replaceAll('\r\n', '\n');
+  const sql = decode(name, await readable(name, readFile(join(directory, name)))).replaceAll('\r\n', '\n');
   // It could not be filled later: a file that tenants have is never changed.
   if (sql.trim() === '')
     throw new Error(`--tenant-migrations takes files with SQL in them; ${name} is empty`);
   const checksum = createHash('sha256').update(sql).digest('hex');
   return { file: { version: Number(number), name, checksum, transactional: !apart.test(sql) }, sql };
+}
+
+async function readable<T>(what: string, reading: Promise<T>): Promise<T> {
+  try {
+    return await reading;
+  } catch (error) {
+    const code = Reflect.get(Object(error), 'code');
+    throw new Error(`--tenant-migrations takes a directory of SQL files; ${what} cannot be read (${code})`, {
+      cause: error,
+    });
+  }
 }
 
 /** Not leniently: a tenant would get replacement characters for good. A byte order mark is dropped. */

@@ -33,7 +33,7 @@ beforeAll(async () => {
     password: createTenantCredentials(keyRing),
     login: (user, password, work) => withTenantSession(database, user, password, work),
   });
-  context = contexts.inTransaction(tenantId, { query: app.sql }, []);
+  context = contexts.inTransaction(tenantId, { query: app.sql, reset: async () => {} }, []);
 }, 60_000);
 afterAll(() => app?.[Symbol.asyncDispose]());
 

@@ -214,7 +214,7 @@ test('a table that somebody holds makes a restoration wait for its next try, and
   expect(Date.now() - began).toBeLessThan(7_000);
   expect(await inState(app, id, 'PENDING')).toMatchObject({
     attempt: 1,
-    error: 'canceling statement due to lock timeout',
+    error: '0003_third.sql: canceling statement due to lock timeout',
     nextAttemptAt: expect.any(Date),
   });
   await holder.query('ROLLBACK');

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import {
@@ -112,7 +112,17 @@ describe('a directory is refused', () => {
   });
 
   test('that is not there', async () => {
-    await expect(readTenantMigrations('/nowhere/at/all', [])).rejects.toThrow(/nowhere/);
+    await expect(readTenantMigrations('/nowhere/at/all', [])).rejects.toThrow(
+      '--tenant-migrations takes a directory of SQL files; /nowhere/at/all cannot be read (ENOENT)',
+    );
+  });
+
+  test('with a directory among its files', async () => {
+    await using files = await migrationFiles({ '0001_x.sql': 'SELECT 1;' });
+    await mkdir(join(files.directory, '0002_y.sql'));
+    await expect(readTenantMigrations(files.directory, [])).rejects.toThrow(
+      '--tenant-migrations takes a directory of SQL files; 0002_y.sql cannot be read (EISDIR)',
+    );
   });
 });
 

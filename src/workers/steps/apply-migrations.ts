@@ -1,6 +1,7 @@
+import { randomBytes } from 'node:crypto';
 import { areRecorded, recordMigrations } from '../migration-ledger.ts';
 import type { MigrationScript } from '../migration-script.ts';
-import { naming } from '../naming.ts';
+import { namedAfter, naming } from '../naming.ts';
 import { isWorthRetrying, sqlStateOf } from '../retry-policy.ts';
 import { asOwner, roleAdminOf } from '../role-admin.ts';
 import { PermanentStepError, type Step, type StepContext } from '../step.ts';
@@ -22,7 +23,10 @@ export const applyMigrations: Step = {
     }
   },
   async probe(context) {
-    return (await schemaVersion(context)) >= context.migrations.version;
+    const version = await schemaVersion(context);
+    // Where others have later files, this worker's newest is not the newest.
+    if (version === context.migrations.version) await areRecorded(context.sql, context.migrations, []);
+    return version >= context.migrations.version;
   },
   // What is left here is one script, and usually that is all of it.
   async apply(context) {
@@ -32,37 +36,41 @@ export const applyMigrations: Step = {
   },
 };
 
-/** Deferred constraints fail here, where the file is known, and not at the commit. */
-const checkAll = 'SET CONSTRAINTS ALL IMMEDIATE';
-
-/** Two runners at one row, or rows of a file: worth another try, and the file's name. */
-function isDuplicate(error: unknown): boolean {
-  return error instanceof Error && sqlStateOf(error) === '23505';
-}
-
 /** All files of a script, in one round trip; if that fails, one by one, to name the one that does. */
 async function run(context: StepContext, script: MigrationScript): Promise<void> {
   const { sql, names, registryId } = context;
   const { before, after } = asOwner(names.owner, await roleAdminOf(sql, registryId, names.owner));
-  const begin = `${before} SET LOCAL search_path TO ${names.schema}; SET LOCAL lock_timeout TO '5s';`;
-  const end = `${after}; RESET search_path`;
+  const asTenant = (text: string) =>
+    sql.query(`
+      ${before} SET LOCAL search_path TO ${names.schema}; SET LOCAL lock_timeout TO '5s';
+      ${asBlock(text)}${after}`);
   // A statement of its own: of a script with wrong syntax not even the first statement is run.
   await sql.query('SAVEPOINT script');
   try {
-    await sql.query(`${begin}\n${script.sql}\n; ${checkAll}${end}`);
+    await asTenant(script.sql);
   } catch (error) {
-    if (isWorthRetrying(error) && !isDuplicate(error)) throw error;
+    if (isWorthRetrying(error) && !isDuplicate(error)) throw namedAfter(script.files, error);
     await sql.query('ROLLBACK TO SAVEPOINT script');
-    for (const { file, sql: text } of script.parts) {
-      await sql.query(begin);
-      await naming(file, async () => {
-        await sql.query(text);
-        await sql.query(checkAll);
-      });
-      await sql.query(end);
-    }
+    for (const { file, sql: text } of script.parts) await naming(file, () => asTenant(text));
   }
+  // Settings that a file left would be the next one's who gets this connection.
+  await sql.reset();
   await record(context, script);
+}
+
+/**
+ * The SQL of files as one statement that cannot end its transaction. Deferred constraints are checked within it: there
+ * the file is known, at the commit it would not be.
+ */
+function asBlock(text: string): string {
+  const tag = () => `$tms_${randomBytes(12).toString('hex')}$`;
+  const [outer, inner] = [tag(), tag()];
+  return `DO ${outer} BEGIN EXECUTE ${inner}${text}${inner}; SET CONSTRAINTS ALL IMMEDIATE; END ${outer}`;
+}
+
+/** Two runners at one row, or rows of a file: worth another try, and the file's name. */
+function isDuplicate(error: unknown): boolean {
+  return error instanceof Error && sqlStateOf(error) === '23505';
 }
 
 /** Notes what the tenant has now. Of two workers that come first with different files, one is refused. */
