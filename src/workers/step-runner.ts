@@ -65,7 +65,7 @@ export function createStepRunner({
       taken.steps.filter(
         ({ name, status }) => status !== 'SUCCESS' || known.get(name)?.isStale?.(taken, migrations),
       ),
-    toUndo: (taken) => taken.steps.filter(({ name }) => steps[name].undo).reverse(),
+    toUndo: (taken) => taken.steps.filter(({ name }) => !known.has(name) || known.get(name)?.undo).reverse(),
     async perform({ taken, step: { name, position }, next, lost, tell }) {
       const { tenantId } = taken.operation;
       const step = stepOf(name);

@@ -190,3 +190,24 @@ async function untilFailedOnce(on: CoreApp, tenantId: string) {
     if (operation.error !== null) return operation;
   }
 }
+
+test('a step that this version does not know is told as a failure, also when it is to be undone', async () => {
+  const id = await provisionedAfter((_, tenantId) =>
+    idle.sql(
+      `UPDATE operation_steps SET name = 'of_tomorrow' FROM tenants
+       WHERE tenants.id = $1 AND operation_steps.operation_id = tenants.operation_id AND operation_steps.name = 'verify_isolation'`,
+      [tenantId],
+    ),
+  );
+  const { operationId } = await idle.core.tenants.get(id);
+  const unknown = {
+    state: 'FAILED',
+    attempt: 5,
+    error: 'this worker does not know the step of_tomorrow; a newer one may',
+  };
+  expect((await settled(app, id)).operation).toMatchObject({ ...unknown, cancelling: false });
+  await app.core.operations.cancel(operationId ?? '');
+  expect((await settled(app, id)).operation).toMatchObject({ ...unknown, cancelling: true });
+  await app.core.tenants.remove(id);
+  expect((await settled(app, id)).operation).toMatchObject({ kind: 'DELETE', state: 'SUCCEEDED' });
+});
