@@ -5,7 +5,7 @@ import type { SqlSession } from '../core/ports.ts';
 // thousands of tenants that would be most of what creating one costs. So the service makes roles that administer a
 // bounded number of tenants' roles each, and works as the one that a tenant belongs to (docs/decisions/0010).
 
-/** How many roles one administers, about; a tenant has two and its leases. */
+/** How many roles one administers, about; a tenant has three and its leases. */
 const capacity = 200;
 
 /** The first of the two numbers of the lock under which another one is made. */

@@ -3,14 +3,21 @@ export interface TenantNames {
   readonly schema: string;
   /** Owns the schema and cannot log in. */
   readonly owner: string;
-  /** The service's own login, with rights to work on rows. */
+  /** Holds the rights on rows, for the logins that are members of it, and cannot log in. */
+  readonly rows: string;
+  /** The service's own login. */
   readonly app: string;
 }
 
 /** The names of a tenant; they never follow a rename. */
 export function tenantNames(tenantId: string): TenantNames {
   const schema = `tenant_${tenantId.replaceAll('-', '')}`;
-  return { schema, owner: schema, app: `${schema}_app` };
+  return { schema, owner: schema, rows: `${schema}_rows`, app: `${schema}_app` };
+}
+
+/** Whether a role is named like the login of a lease slot of the tenant: `…_l1`, `…_l2` and so on. */
+export function isLeaseLogin({ schema }: TenantNames, role: string): boolean {
+  return role.startsWith(`${schema}_l`) && /^[1-9]\d*$/.test(role.slice(schema.length + 2));
 }
 
 /** The comment by which a registry knows its own roles and schemas on a shared server. */

@@ -51,6 +51,7 @@ export async function expectSound(
     roles: there.flatMap((id) => [
       { name: tenantNames(id).owner, mark: mark(id), login: false },
       { name: tenantNames(id).app, mark: mark(id), login: ends.get(id) === 'ACTIVE' },
+      { name: tenantNames(id).rows, mark: mark(id), login: false },
     ]),
     kept: [],
     wronglyTold: [],

@@ -93,6 +93,7 @@ async function standsAsItShould(registry: pg.Client, registryId: string | undefi
   expect(roles).toEqual([
     { rolname: schema, rolcanlogin: false, ...powerless },
     { rolname: `${schema}_app`, rolcanlogin: true, ...powerless },
+    { rolname: `${schema}_rows`, rolcanlogin: false, ...powerless },
   ]);
   const { rows: schemas } = await registry.query(
     `SELECT nspowner::regrole::text AS owner, obj_description(oid, 'pg_namespace') AS mark,

@@ -81,6 +81,12 @@ test.each<[string, () => string, () => string, string]>([
     'the login of the tenant sees another tenant; it must not',
   ],
   [
+    'is a member of a role that is none of a tenant',
+    () => `GRANT pg_monitor TO ${schema}_app`,
+    () => `REVOKE pg_monitor FROM ${schema}_app`,
+    'the login of the tenant is a member of roles outside of the tenant; it must not',
+  ],
+  [
     'may create tables',
     () => `GRANT CREATE ON SCHEMA ${schema} TO ${schema}_app`,
     () => `REVOKE CREATE ON SCHEMA ${schema} FROM ${schema}_app; DROP TABLE IF EXISTS ${schema}.intruder`,
@@ -100,8 +106,8 @@ test.each<[string, () => string, () => string, string]>([
   ],
   [
     'does not reach one of its tables',
-    () => `REVOKE DELETE ON ${schema}.users FROM ${schema}_app`,
-    () => `GRANT DELETE ON ${schema}.users TO ${schema}_app`,
+    () => `REVOKE DELETE ON ${schema}.users FROM ${schema}_rows`,
+    () => `GRANT DELETE ON ${schema}.users TO ${schema}_rows`,
     'the login of the tenant does not reach its own tables',
   ],
 ])('a tenant whose login %s is found out', async (_, open, close, reason) => {

@@ -74,7 +74,7 @@ describe.each(postgresVersions)('$title', (version) => {
       );
     });
 
-    test('has an owner that cannot log in and a login that owns nothing, both marked as this registry’s', async () => {
+    test('has an owner and a holder of rights that cannot log in and a login that owns nothing, all marked as this registry’s', async () => {
       const roles = await administrator.query(
         `SELECT rolname, rolcanlogin, rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls,
                 shobj_description(oid, 'pg_authid') AS mark, rolconfig
@@ -92,7 +92,13 @@ describe.each(postgresVersions)('$title', (version) => {
       expect(roles).toEqual([
         { ...plain, rolname: schema, rolcanlogin: false, rolconfig: null },
         { ...plain, rolname: `${schema}_app`, rolcanlogin: true, rolconfig: [`search_path=${schema}`] },
+        { ...plain, rolname: `${schema}_rows`, rolcanlogin: false, rolconfig: null },
       ]);
+      const memberships = await administrator.query(
+        `SELECT roleid::regrole::text AS role, admin_option FROM pg_auth_members WHERE member = ANY($1::regrole[])`,
+        [[schema, `${schema}_app`, `${schema}_rows`]],
+      );
+      expect(memberships).toEqual([{ role: `${schema}_rows`, admin_option: false }]);
       const owned = await administrator.query(
         `SELECT count(*)::int AS count FROM pg_shdepend WHERE refobjid = $1::regrole AND deptype = 'o'`,
         [`${schema}_app`],
@@ -104,7 +110,7 @@ describe.each(postgresVersions)('$title', (version) => {
       const usable = await administrator.query(
         `SELECT rolname FROM pg_roles WHERE rolname LIKE 'tenant\\_%' AND
            (pg_has_role($1, oid, 'USAGE') OR EXISTS (
-             SELECT FROM pg_auth_members AS m WHERE m.roleid = pg_roles.oid
+             SELECT FROM pg_auth_members AS m WHERE m.roleid = pg_roles.oid AND m.member::regrole::text NOT LIKE 'tenant\\_%'
                AND (to_jsonb(m) ? 'set_option' AND (to_jsonb(m)->>'set_option')::boolean OR NOT to_jsonb(m) ? 'set_option')))`,
         [app.app.database.user],
       );
@@ -120,7 +126,7 @@ describe.each(postgresVersions)('$title', (version) => {
       expect(found).toEqual({
         owner: schema,
         mark: `tenant-management-service registry=${registryId} tenant=${tenantId}`,
-        rights: `{${schema}=UC/${schema},${schema}_app=U/${schema}}`,
+        rights: `{${schema}=UC/${schema},${schema}_rows=U/${schema}}`,
       });
     });
 

@@ -83,7 +83,7 @@ describe.each(postgresVersions)('$title', (version) => {
       );
       expect(rights).toEqual([
         { relkind: 'i', owner: schema, rights: null },
-        { relkind: 'r', owner: schema, rights: expect.stringContaining(`,${schema}_app=arwd/${schema}}`) },
+        { relkind: 'r', owner: schema, rights: expect.stringContaining(`,${schema}_rows=arwd/${schema}}`) },
       ]);
       expect(await membersOf(administrator, schema)).toEqual([]);
     });

@@ -42,6 +42,7 @@ const summaries = async (tenantId: string) =>
 describe('at once, with the reason, fails', () => {
   test.each<[string, (schema: string) => string]>([
     ['owner', (schema) => schema],
+    ['rights', (schema) => `${schema}_rows`],
     ['login', (schema) => `${schema}_app`],
   ])('a tenant whose %s role is somebody else’s', async (_, roleOf) => {
     let role = '';

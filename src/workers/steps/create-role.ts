@@ -3,7 +3,7 @@ import { scramVerifier } from '../scram.ts';
 import type { Step } from '../step.ts';
 import { ownRoles, rolesOf } from './own-roles.ts';
 
-/** The owner, who cannot log in, and the `…_app` login, whose search path is the tenant's schema alone. */
+/** The owner, the holder of the rights on rows, and the `…_app` login, whose search path is the tenant's schema alone. */
 export const createRole: Step = {
   // A password cannot be read back, so the login is always brought to the one that is stored.
   probe: async () => false,
@@ -15,13 +15,17 @@ export const createRole: Step = {
     const verifier = await scramVerifier(await context.password());
     const login = `LOGIN PASSWORD '${verifier}'`;
     const { before, after } = asRoleAdmin(admin);
+    const create = (role: string, options: string) => [
+      `CREATE ROLE ${role} ${options}`,
+      `COMMENT ON ROLE ${role} IS '${mark}'`,
+    ];
     const statements = [
-      ...(roles.has(names.owner)
-        ? []
-        : [`CREATE ROLE ${names.owner} NOLOGIN`, `COMMENT ON ROLE ${names.owner} IS '${mark}'`]),
+      ...[names.owner, names.rows]
+        .filter((role) => !roles.has(role))
+        .flatMap((role) => create(role, 'NOLOGIN')),
       ...(roles.has(names.app)
-        ? [`ALTER ROLE ${names.app} ${login}`]
-        : [`CREATE ROLE ${names.app} ${login}`, `COMMENT ON ROLE ${names.app} IS '${mark}'`]),
+        ? [`ALTER ROLE ${names.app} ${login}`, `GRANT ${names.rows} TO ${names.app}`]
+        : create(names.app, `${login} IN ROLE ${names.rows}`)),
       `ALTER ROLE ${names.app} SET search_path TO ${names.schema}`,
     ];
     await sql.query(`${before}${statements.join(';\n')}${after}`);

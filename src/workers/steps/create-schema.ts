@@ -1,7 +1,7 @@
 import { asOwner, ownership, roleAdminOf } from '../role-admin.ts';
 import { PermanentStepError, type Step, type StepContext } from '../step.ts';
 
-/** The schema, the owner's, with rights on rows for the `…_app` login, on tables that come later too. */
+/** The schema, the owner's, with rights on rows for the logins, on tables that come later too. */
 export const createSchema: Step = {
   async probe(context) {
     const is = await schemaState(context);
@@ -11,7 +11,7 @@ export const createSchema: Step = {
     return is === 'own';
   },
   async apply({ sql, names, mark, registryId }) {
-    const { schema, owner, app } = names;
+    const { schema, owner, rows } = names;
     const { take, giveBack } = ownership(owner, await roleAdminOf(sql, registryId, owner));
     // The service may create schemas; the owner may not.
     await sql.query(`
@@ -19,9 +19,9 @@ export const createSchema: Step = {
       CREATE SCHEMA ${schema} AUTHORIZATION ${owner};
       SET LOCAL ROLE ${owner};
       COMMENT ON SCHEMA ${schema} IS '${mark}';
-      GRANT USAGE ON SCHEMA ${schema} TO ${app};
-      ALTER DEFAULT PRIVILEGES IN SCHEMA ${schema} GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO ${app};
-      ALTER DEFAULT PRIVILEGES IN SCHEMA ${schema} GRANT USAGE, SELECT ON SEQUENCES TO ${app};
+      GRANT USAGE ON SCHEMA ${schema} TO ${rows};
+      ALTER DEFAULT PRIVILEGES IN SCHEMA ${schema} GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO ${rows};
+      ALTER DEFAULT PRIVILEGES IN SCHEMA ${schema} GRANT USAGE, SELECT ON SEQUENCES TO ${rows};
       ${giveBack}`);
   },
   // With all that the migrations made in it. What is somebody else's stays.

@@ -15,7 +15,7 @@ const registryTables = [
 ];
 
 // The server's own answers about a login, asked where its catalogs are at hand: a new session would have to load them.
-// Parameters: login, owner, schema, another tenant's schema or null, the registry's tables.
+// Parameters: login, owner, schema, another tenant's schema or null, the registry's tables, the role that holds its rights.
 const rightsSql = `
 SELECT
   NOT EXISTS (
@@ -25,6 +25,7 @@ SELECT
   has_schema_privilege($1, to_regnamespace($3), 'CREATE') AS creates,
   pg_has_role($1, to_regrole($2), 'MEMBER') AS owns,
   has_schema_privilege($1, to_regnamespace($4), 'USAGE') AS sees,
+  EXISTS (SELECT FROM pg_auth_members WHERE member = to_regrole($1) AND roleid <> to_regrole($6)) AS switches,
   (
     SELECT name FROM unnest($5::text[]) AS name, to_regclass('public.' || name) AS relation
     WHERE has_any_column_privilege($1, relation, 'SELECT, INSERT, UPDATE, REFERENCES')
@@ -44,11 +45,13 @@ export const verifyIsolation: Step = {
       names.schema,
       neighbour && tenantNames(neighbour).schema,
       registryTables,
+      names.rows,
     ]);
     if (rights?.reachable !== true) refuse('does not reach its own tables');
     if (rights?.owns !== false) refuse('becomes its owner; it must not');
     if (rights?.creates !== false) refuse('creates tables; it must not');
     if (rights?.sees === true) refuse('sees another tenant; it must not');
+    if (rights?.switches !== false) refuse('is a member of roles outside of the tenant; it must not');
     if (rights?.registryTable) refuse(`has rights on public.${rights.registryTable}; it must not`);
     // Who is suspended cannot show it, and needs not.
     if (await isSuspended(context)) return;
