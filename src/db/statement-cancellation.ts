@@ -47,7 +47,10 @@ function keepContextOfWaiting(pool: pg.Pool): void {
 
 function watchStatements(client: pg.PoolClient, settings: DatabaseSettings, onError: (error: Error) => void) {
   const query = client.query;
+  let ended = false;
   const end = () => {
+    if (ended) return;
+    ended = true;
     if (client instanceof pg.Client) {
       client.end().catch(onError);
       // With pipelining, that would wait for what is on its way.
@@ -66,8 +69,10 @@ function watchStatements(client: pg.PoolClient, settings: DatabaseSettings, onEr
       end();
       return run(args);
     }
-    signal.addEventListener('abort', end, { once: true });
-    return whenSettled(run, args, () => signal.removeEventListener('abort', end));
+    // One of its own for each statement: several may be on their way, and the end of one is not that of the others.
+    const aborted = () => end();
+    signal.addEventListener('abort', aborted, { once: true });
+    return whenSettled(run, args, () => signal.removeEventListener('abort', aborted));
   };
   Reflect.set(client, 'query', watched);
 }

@@ -82,6 +82,23 @@ describe('when its signal aborts', () => {
     expect((await pool.query('TABLE changed')).rows).toEqual([]);
   });
 
+  test('a statement that travelled behind others ends, though those have ended before', async () => {
+    const aborting = new AbortController();
+    const statements = withCancellation(aborting.signal, async () => {
+      const client = await pool.connect();
+      try {
+        await Promise.all([client.query('BEGIN'), client.query(endless), client.query('COMMIT')]);
+      } finally {
+        client.release(true);
+      }
+    });
+    const ended = expect(statements).rejects.toThrow(/Connection terminated/);
+    await untilWaiting();
+    aborting.abort();
+    await ended;
+    await eventually(async () => (await backends()).length === 0, 10_000);
+  });
+
   test('the statements of others go on', async () => {
     const aborting = new AbortController();
     const theirs = pool.query(`${endless}, 'theirs' AS whose`);
