@@ -11,7 +11,7 @@ export interface Recording {
   readonly tenantId: string;
   /** The statements that change the catalog, a list for each transaction that has any. */
   readonly ddl: readonly (readonly string[])[];
-  /** Transactions that write, those with DDL included. */
+  /** Transactions of the worker that write, those with DDL included: all but the create's. */
   readonly commits: number;
   /** How many statements it sends. */
   readonly statementCount: number;
@@ -57,7 +57,7 @@ export async function record(cluster: Cluster): Promise<Recording> {
   return {
     tenantId,
     ddl,
-    commits: Math.round((new Set(statements.map((one) => one.transactionId)).size - 1) / tenants),
+    commits: Math.round((new Set(statements.map((one) => one.transactionId)).size - 1) / tenants) - 1,
     statementCount: Math.round(statements.length / tenants),
     statements: timesOf(statements),
   };

@@ -16,12 +16,15 @@ const createMutation = `mutation ($input: CreateTenantInput!) {
   createTenant(input: $input) { ... on CreateTenantPayload { tenant { id } } ... on Error { code message } }
 }`;
 
-/** The real process, API and worker in one, as users start it. Disposing it drains it, as SIGTERM does. */
+/** The real process, as users start it. Disposing it drains it, as SIGTERM does. */
 export interface Service extends AsyncDisposable {
   /** Creates a tenant through GraphQL. @returns its id. @throws unless it was acknowledged */
   createTenant(subdomain: string): Promise<string>;
   /** Opens a subscription, which is open when this resolves: a stream of server-sent events, as text. */
   subscribe(query: string): Promise<IncomingMessage>;
+  /** Stops the process where it is, until {@link Service.thaw}. */
+  freeze(): void;
+  thaw(): void;
 }
 
 export interface ServiceOptions {
@@ -29,13 +32,15 @@ export interface ServiceOptions {
   /** The name of one that the service's role owns. */
   readonly database: string;
   readonly concurrency: number;
+  /** API and worker in one, unless it says otherwise. */
+  readonly role?: 'api' | 'worker';
   /** Node's own, such as `--cpu-prof`. */
   readonly nodeOptions?: readonly string[];
 }
 
 /** Starts `node src/main.ts` on a database and waits until it is ready. */
 export function startService(options: ServiceOptions): Promise<Service> {
-  const { cluster, concurrency, nodeOptions = [] } = options;
+  const { cluster, concurrency, role = 'all', nodeOptions = [] } = options;
   const database = cluster.service(options.database);
   return startOf(async (parts) => {
     const dataDir = await mkdtemp(join(cluster.directory, 'service-'));
@@ -43,7 +48,7 @@ export function startService(options: ServiceOptions): Promise<Service> {
       process.execPath,
       [
         ...nodeOptions,
-        ...['src/main.ts', `--data-dir=${dataDir}`, '--port=0', '--http-port=0'],
+        ...['src/main.ts', `--role=${role}`, `--data-dir=${dataDir}`, '--port=0', '--http-port=0'],
         ...[`--db-host=${database.host}`, `--db-port=${database.port}`, `--db-name=${database.database}`],
         ...[`--db-user=${database.user}`, `--worker-concurrency=${concurrency}`],
       ],
@@ -59,6 +64,7 @@ export function startService(options: ServiceOptions): Promise<Service> {
     );
     const ended = once(service, 'close');
     parts.defer(async () => {
+      service.kill('SIGCONT');
       service.kill('SIGTERM');
       await ended;
     });
@@ -93,6 +99,8 @@ export function startService(options: ServiceOptions): Promise<Service> {
         if (response.statusCode === 200) return response.setEncoding('utf8');
         throw new Error(`the subscription was refused: ${await text(response)}`);
       },
+      freeze: () => void service.kill('SIGSTOP'),
+      thaw: () => void service.kill('SIGCONT'),
     };
   });
 }

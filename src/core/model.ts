@@ -27,7 +27,6 @@ export interface Tenant {
   readonly status: TenantStatus;
   readonly version: number;
   readonly schemaVersion: number;
-  readonly lastSequence: number;
   readonly createdAt: Date;
   readonly updatedAt: Date;
   readonly deletedAt: Date | null;
@@ -45,6 +44,8 @@ export interface Operation {
   /** Its steps are being undone; it ends as CANCELLED. */
   readonly cancelling: boolean;
   readonly fence: number;
+  /** The sequence of its newest event. */
+  readonly lastSequence: number;
   readonly leaseUntil: Date | null;
   readonly createdAt: Date;
   readonly startedAt: Date | null;

@@ -1,5 +1,12 @@
 import type { Position, TenantOrder } from './cursor.ts';
-import type { DeletedFilter, Operation, ProvisioningEvent, StepStatus, Tenant } from './model.ts';
+import type {
+  DeletedFilter,
+  Operation,
+  ProvisioningEvent,
+  StepStatus,
+  Tenant,
+  TenantStatus,
+} from './model.ts';
 import type { StartableKind, StepName } from './operation-steps.ts';
 import type { TenantFilter } from './validation.ts';
 
@@ -127,6 +134,8 @@ export interface TakenOperation {
   readonly operation: Operation;
   /** How far the tenant's schema is. */
   readonly schemaVersion: number;
+  /** The tenant's, which only its operations change. */
+  readonly tenantStatus: TenantStatus;
   /** It has been tried for so long that it is to be given up. */
   readonly overdue: boolean;
   readonly steps: readonly TakenStep[];
@@ -146,6 +155,8 @@ export interface SqlSession {
 
 /** Statements in a transaction on a connection that others use afterwards. */
 export interface SharedSession extends SqlSession {
+  /** Sends a statement along with what comes next: nobody needs its answer, and when it fails, so does the transaction. */
+  send(sql: string, values?: readonly unknown[]): void;
   /** Takes back what a user's SQL may have left on the connection: settings, temporary tables, locks of the session. */
   reset(): Promise<void>;
 }

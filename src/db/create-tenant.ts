@@ -8,12 +8,13 @@ import { readEvent, readOperation, readTenant, type SqlRow } from './rows.ts';
 import { startOperationSql, startParameters } from './start-operation.ts';
 
 const tenantSql = `
-  INSERT INTO tenants (id, name, subdomain, contact_email, contact_email_index, tier, last_sequence, operation_id)
-  VALUES ($1::uuid, $2, $3, $4, $5, $6, 1, $7::uuid)
+  INSERT INTO tenants (id, name, subdomain, contact_email, contact_email_index, tier, operation_id)
+  VALUES ($1::uuid, $2, $3, $4, $5, $6, $7::uuid)
   RETURNING *`;
-const sql = startOperationSql(tenantSql, 7);
+const sql = startOperationSql(tenantSql, '1', 7);
 const withKeySql = startOperationSql(
   tenantSql,
+  '1',
   7,
   `,
 k AS (

@@ -30,10 +30,10 @@ WITH o AS (
 )
 SELECT ${selectList('operation', 'o')},
   o.started_at < clock_timestamp() - interval '${operationLimit}' AS overdue,
-  (SELECT schema_version FROM tenants WHERE id = o.tenant_id) AS "schemaVersion",
+  tenants.schema_version AS "schemaVersion", tenants.status AS "tenantStatus",
   (SELECT json_agg(json_build_object('position', position, 'name', name, 'status', status) ORDER BY position)
    FROM operation_steps WHERE operation_id = o.id) AS steps
-FROM o`;
+FROM o JOIN tenants ON tenants.id = o.tenant_id`;
 
 const renewSql = `
 UPDATE operations SET lease_until = clock_timestamp() + $3 * interval '1 millisecond'
@@ -43,33 +43,23 @@ WHERE id = $1::uuid AND fence = $2 AND state = 'RUNNING'`;
 const divisionByZero = '22012';
 
 /**
- * News of steps: the tenant's next sequences, the operation under its fence, the steps, an event for each. The tenant's
- * row is locked first and the operation's second, as everywhere; a step's own work comes before both, or it would block
- * the lease's renewal.
+ * News of steps: the operation under its fence, the next sequences, the steps, an event for each. A step's own work comes
+ * before, or the operation's row would block the lease's renewal. Every new schema makes the server forget its plans, so
+ * what the runner knows is not looked up.
  *
- * Parameters: operation, fence, operation state, retry in milliseconds; then of each news position, status, message.
+ * Parameters: operation, fence, operation state, error, retry in milliseconds; tenant, kind, number of steps; the steps'
+ * positions and new statuses; of each event completed steps, operation state, step, status, message.
  */
 const tellSql = `
-WITH news AS (
-  SELECT * FROM unnest($5::int[], $6::step_status[], $7::text[]) WITH ORDINALITY AS news (position, status, message, number)
-),
-t AS (
-  UPDATE tenants
-  SET last_sequence = last_sequence + cardinality($5::int[]),
-      status = CASE WHEN $3::operation_state = 'FAILED' AND operations.kind = 'PROVISION' THEN 'ERROR' ELSE status END
-  FROM operations WHERE operations.id = $1::uuid AND tenants.id = operations.tenant_id
-  RETURNING tenants.id, tenants.last_sequence, tenants.status
-),
-o AS (
+WITH o AS (
   UPDATE operations
-  SET state = $3::operation_state,
-      error = (SELECT message FROM news WHERE status = 'FAILED'),
-      next_attempt_at = clock_timestamp() + $4::float8 * interval '1 millisecond',
+  SET state = $3::operation_state, error = $4::text, last_sequence = last_sequence + cardinality($11::int[]),
+      next_attempt_at = clock_timestamp() + $5::float8 * interval '1 millisecond',
       lease_until = CASE WHEN $3::operation_state = 'RUNNING' THEN lease_until END,
       finished_at = CASE WHEN $3::operation_state IN ('SUCCEEDED', 'FAILED') THEN clock_timestamp() END
-  FROM t
-  WHERE operations.id = $1::uuid AND operations.fence = $2 AND operations.state = 'RUNNING'
-  RETURNING operations.*
+  WHERE id = $1::uuid AND fence = $2 AND state = 'RUNNING'
+  RETURNING last_sequence - cardinality($11::int[]) AS told, clock_timestamp()::timestamptz(3) AS now,
+            (SELECT status FROM tenants WHERE id = $6::uuid) AS tenant_status
 ),
 s AS (
   UPDATE operation_steps AS step
@@ -79,24 +69,23 @@ s AS (
         WHEN newest.status = 'IN_PROGRESS' AND step.status <> 'IN_PROGRESS' THEN clock_timestamp()
         ELSE coalesce(step.started_at, clock_timestamp()) END,
       finished_at = CASE WHEN newest.status IN ('SUCCESS', 'FAILED') THEN clock_timestamp() END,
-      error = CASE WHEN newest.status = 'FAILED' THEN newest.message END
-  FROM o, (SELECT DISTINCT ON (position) * FROM news ORDER BY position, number DESC) AS newest
-  WHERE step.operation_id = o.id AND step.position = newest.position
-  RETURNING step.position, step.name
+      error = CASE WHEN newest.status = 'FAILED' THEN $4::text END
+  FROM unnest($9::int[], $10::step_status[]) AS newest (position, status)
+  WHERE step.operation_id = $1::uuid AND step.position = newest.position
 ),
 e AS (
   INSERT INTO provisioning_events
     (tenant_id, sequence, operation_id, kind, operation_state, step, status, completed_steps, total_steps, message, tenant_status, created_at)
-  SELECT t.id, t.last_sequence - cardinality($5::int[]) + news.number, o.id, o.kind,
-         CASE news.status WHEN 'IN_PROGRESS' THEN 'RUNNING' ELSE o.state END, s.name, news.status,
-         news.position + CASE news.status WHEN 'SUCCESS' THEN 1 ELSE 0 END,
-         (SELECT count(*) FROM operation_steps WHERE operation_id = o.id), news.message, t.status, clock_timestamp()
-  FROM t, o, news JOIN s USING (position)
-  RETURNING *
+  SELECT $6::uuid, o.told + news.number, $1::uuid, $7::operation_kind, news.state, news.name, news.status,
+         news.completed, $8::int, news.message, o.tenant_status, o.now
+  FROM o, unnest($11::int[], $12::operation_state[], $13::text[], $14::step_status[], $15::text[])
+    WITH ORDINALITY AS news (completed, state, name, status, message, number)
 )
--- An error, not an empty answer, when the operation is lost: what was drawn from the tenant's sequence is given back.
-SELECT ${selectList('event', 'e')} FROM (SELECT 1 / count(*) AS one FROM o) AS held LEFT JOIN e ON held.one = 1
-ORDER BY e.sequence`;
+-- An error, not an empty answer, when the operation is lost: the transaction is rolled back.
+SELECT max(told) AS told, max(now) AS now, max(tenant_status) AS "tenantStatus", 1 / count(*) AS held FROM o`;
+
+// The tenant's row is locked first and the operation's second, as everywhere.
+const failProvisionSql = `UPDATE tenants SET status = 'ERROR' WHERE id = $1::uuid`;
 
 const finishCancellingSql = operationNewsSql({
   tenant: `deleted_at = CASE WHEN previous.kind IN ('PROVISION', 'RESTORE') THEN clock_timestamp() ELSE deleted_at END`,
@@ -144,26 +133,57 @@ export function createOperationJournal({ pool, leaseMs }: OperationJournalOption
     newsOf: (messages: readonly string[]) => News,
   ): Promise<ProvisioningEvent[]> {
     return inTransaction(async (client) => {
-      const news = newsOf(await work(sharedSession(client)));
-      const [events] = await Promise.all([tell(client, taken, news), client.query('COMMIT')]);
+      const session = sharedSession(client);
+      const news = newsOf(await work(session));
+      // Of several that fail the first one is told, and that is the one which makes the others fail.
+      const [events] = await Promise.all([
+        tell(client, taken, news),
+        client.query('COMMIT'),
+        ...session.sent,
+      ]);
       return events;
     });
   }
 
   async function tell(
     on: Pick<pg.Pool | pg.PoolClient, 'query'>,
-    { operation: { id, fence } }: TakenOperation,
-    { state, steps, retryInMs = null }: News,
+    { operation: { id, fence, tenantId, kind }, steps: all }: TakenOperation,
+    { state, news, error = null, retryInMs = null }: News,
   ): Promise<ProvisioningEvent[]> {
-    const columns = [
-      steps.map(({ position }) => position),
-      steps.map(({ status }) => status),
-      steps.map(({ message }) => message),
+    const newest = new Map(news.map(({ position, status }) => [position, status]));
+    const events = news.map(({ position, status, message }) => ({
+      completedSteps: position + (status === 'SUCCESS' ? 1 : 0),
+      operationState: status === 'IN_PROGRESS' ? 'RUNNING' : state,
+      step: String(all[position]?.name),
+      status,
+      message,
+    }));
+    const column = (name: keyof (typeof events)[number]) => events.map((event) => event[name]);
+    const values = [
+      ...[id, fence, state, error, retryInMs, tenantId, kind, all.length],
+      ...[[...newest.keys()], [...newest.values()]],
+      ...[
+        column('completedSteps'),
+        column('operationState'),
+        column('step'),
+        column('status'),
+        column('message'),
+      ],
     ];
-    const values = [id, fence, state, retryInMs, ...columns];
     try {
-      const { rows } = await on.query<SqlRow>({ name: 'tell', text: tellSql, values });
-      return rows.filter((row) => row['event.sequence'] !== null).map(readEvent);
+      const { rows } = await on.query<Told>({ name: 'tell', text: tellSql, values });
+      return rows.flatMap(({ told, now, tenantStatus }) =>
+        events.map((event, index) => ({
+          ...event,
+          tenantId,
+          operationId: id,
+          kind,
+          sequence: told + index + 1,
+          totalSteps: all.length,
+          tenantStatus,
+          createdAt: now,
+        })),
+      );
     } catch (error) {
       throw hasCode(error, divisionByZero) ? lost(id, error) : error;
     }
@@ -182,6 +202,7 @@ export function createOperationJournal({ pool, leaseMs }: OperationJournalOption
         operation: readOperation(row),
         overdue: row.overdue === true,
         schemaVersion: Number(row.schemaVersion),
+        tenantStatus: row.tenantStatus as TakenOperation['tenantStatus'],
         steps: row.steps as TakenOperation['steps'],
       };
     },
@@ -190,23 +211,23 @@ export function createOperationJournal({ pool, leaseMs }: OperationJournalOption
       return rowCount === 1;
     },
     async begin(taken, position) {
-      return only(await tell(pool, taken, { state: 'RUNNING', steps: [begun(taken, position)] }));
+      return only(await tell(pool, taken, { state: 'RUNNING', news: [begun(taken, position)] }));
     },
     advance: (taken, position, work) =>
-      recording(taken, work, (messages) => ({ state: 'RUNNING', steps: parts(position, messages) })),
+      recording(taken, work, (messages) => ({ state: 'RUNNING', news: parts(position, messages) })),
     perform: (taken, position, next, work) =>
       recording(taken, work, (messages) => {
         const done: StepNews = { position, status: 'SUCCESS', message: null };
-        const steps = [...parts(position, messages), done];
+        const news = [...parts(position, messages), done];
         return next === null
-          ? { state: 'SUCCEEDED', steps }
-          : { state: 'RUNNING', steps: [...steps, begun(taken, next)] };
+          ? { state: 'SUCCEEDED', news }
+          : { state: 'RUNNING', news: [...news, begun(taken, next)] };
       }),
     undo: (taken, position, next, work) =>
       recording(taken, work, (messages) => {
         const undone: StepNews = { position, status: 'PENDING', message: 'undone' };
-        const steps = [...parts(position, messages), undone];
-        return { state: 'RUNNING', steps: next === null ? steps : [...steps, begun(taken, next)] };
+        const news = [...parts(position, messages), undone];
+        return { state: 'RUNNING', news: next === null ? news : [...news, begun(taken, next)] };
       }),
     finishCancelling: ({ operation: { id, fence } }) =>
       inTransaction(async (client) => {
@@ -217,10 +238,11 @@ export function createOperationJournal({ pool, leaseMs }: OperationJournalOption
       }),
     fail: (taken, position, reason, retryInMs) =>
       inTransaction(async (client) => {
-        const { id } = taken.operation;
-        const steps: readonly StepNews[] = [{ position, status: 'FAILED', message: reason }];
+        const { id, tenantId, kind } = taken.operation;
+        const news: readonly StepNews[] = [{ position, status: 'FAILED', message: reason }];
         const state = retryInMs === null ? 'FAILED' : 'PENDING';
-        const event = only(await tell(client, taken, { state, steps, retryInMs }));
+        if (state === 'FAILED' && kind === 'PROVISION') await client.query(failProvisionSql, [tenantId]);
+        const event = only(await tell(client, taken, { state, news, error: reason, retryInMs }));
         if (retryInMs !== null) await client.query(retrySql, [id, jobKey(id)]);
         await client.query('COMMIT');
         return event;
@@ -229,10 +251,20 @@ export function createOperationJournal({ pool, leaseMs }: OperationJournalOption
   };
 }
 
+/** What `tellSql` answers. */
+interface Told {
+  /** The sequence before the first of the events. */
+  readonly told: number;
+  readonly now: Date;
+  readonly tenantStatus: ProvisioningEvent['tenantStatus'];
+}
+
 interface News {
   /** Of the operation, from now on. */
   readonly state: 'PENDING' | 'RUNNING' | 'SUCCEEDED' | 'FAILED';
-  readonly steps: readonly StepNews[];
+  readonly news: readonly StepNews[];
+  /** Why a step failed. */
+  readonly error?: string | null;
   readonly retryInMs?: number | null;
 }
 

@@ -16,6 +16,8 @@ export interface OperationNews {
   readonly withJob?: boolean;
 }
 
+const itsTenant = 'previous.id = $1::uuid AND tenants.id = previous.tenant_id';
+
 /**
  * SQL that changes an operation as a whole ($1 is its id) and tells it by an event: one statement that answers tenant,
  * operation and event. The tenant's row is locked first and the operation's second, as everywhere.
@@ -30,12 +32,14 @@ export function operationNewsSql({
 }: OperationNews): string {
   return `
 WITH t AS (
-  UPDATE tenants SET last_sequence = last_sequence + 1 ${tenant === undefined ? '' : `, ${tenant}`}
-  FROM operations AS previous WHERE previous.id = $1::uuid AND tenants.id = previous.tenant_id
-  RETURNING tenants.*
+  ${
+    tenant === undefined
+      ? `SELECT tenants.* FROM tenants, operations AS previous WHERE ${itsTenant} FOR NO KEY UPDATE OF tenants`
+      : `UPDATE tenants SET ${tenant} FROM operations AS previous WHERE ${itsTenant} RETURNING tenants.*`
+  }
 ),
 o AS (
-  UPDATE operations SET ${operation}
+  UPDATE operations SET last_sequence = last_sequence + 1, ${operation}
   FROM t WHERE operations.id = $1::uuid AND ${condition} RETURNING operations.*
 ),
 s AS (
@@ -50,7 +54,7 @@ steps AS (
 e AS (
   INSERT INTO provisioning_events
     (tenant_id, sequence, operation_id, kind, operation_state, step, status, completed_steps, total_steps, message, tenant_status, created_at)
-  SELECT t.id, t.last_sequence, o.id, o.kind, o.state, step.name, 'PENDING', steps.completed, steps.total, '${message}', t.status, clock_timestamp()
+  SELECT t.id, o.last_sequence, o.id, o.kind, o.state, step.name, 'PENDING', steps.completed, steps.total, '${message}', t.status, clock_timestamp()
   FROM t, o, steps JOIN operation_steps AS step ON step.operation_id = $1::uuid AND step.position = steps.present
   RETURNING *
 ),

@@ -11,9 +11,11 @@ import { jobKey, startOperationSql, startParameters } from './start-operation.ts
 
 const startSql = startOperationSql(
   `UPDATE tenants
-   SET operation_id = $2::uuid, last_sequence = last_sequence + 1,
+   SET operation_id = $2::uuid,
        status = CASE WHEN $3::operation_kind = 'PROVISION' THEN 'PROVISIONING' ELSE status END
    WHERE id = $1::uuid RETURNING *`,
+  // Nobody draws from it beside us: the tenant is locked, and its former operation at an end.
+  '1 + coalesce((SELECT max(sequence) FROM provisioning_events WHERE tenant_id = t.id), 0)',
   2,
 );
 

@@ -13,10 +13,19 @@ export function sqlSession(client: Pick<pg.Pool | pg.PoolClient, 'query'>): SqlS
   };
 }
 
-/** The same for a connection that goes back to its pool. */
-export function sharedSession(client: pg.PoolClient): SharedSession {
+/** The same for a connection that goes back to its pool, with the statements of which the end is yet to be awaited. */
+export function sharedSession(client: pg.PoolClient): SharedSession & { readonly sent: Promise<unknown>[] } {
+  const session = sqlSession(client);
+  const sent: Promise<unknown>[] = [];
   return {
-    ...sqlSession(client),
+    ...session,
+    sent,
+    send(sql, values) {
+      const sending = session.query(sql, values);
+      // It is awaited at the end of the transaction, if that is reached.
+      sending.catch(() => {});
+      sent.push(sending);
+    },
     async reset() {
       await client.query(`RESET ALL; DISCARD TEMP; SELECT pg_advisory_unlock_all(); ${sessionSettings()}`);
     },

@@ -12,18 +12,19 @@ export function jobKey(operationId: string): string {
 
 /**
  * SQL that stores an operation with its steps, its first event and its job, all of the tenant that the query
- * `tenantSql` answers (insert or update, `RETURNING *`, its `last_sequence` already raised). One statement, so one
- * transaction and one round trip.
+ * `tenantSql` answers (insert or update, `RETURNING *`). One statement, so one transaction and one round trip.
  *
- * `extra` are further parts of the WITH clause, each after a comma. Parameters from `first` on: operation id, kind, step names, job key; give them by {@link startParameters}.
+ * `sequence` is the event's, an expression that may name the tenant, `t`. `extra` are further parts of the WITH clause,
+ * each after a comma. Parameters from `first` on: operation id, kind, step names, job key; give them by
+ * {@link startParameters}.
  */
-export function startOperationSql(tenantSql: string, first: number, extra = ''): string {
+export function startOperationSql(tenantSql: string, sequence: string, first: number, extra = ''): string {
   const [id, kind, steps, key] = [first, first + 1, first + 2, first + 3].map((n) => `$${n}`);
   return `
 WITH t AS (${tenantSql}),
 o AS (
-  INSERT INTO operations (id, tenant_id, kind)
-  SELECT ${id}::uuid, t.id, ${kind}::operation_kind FROM t
+  INSERT INTO operations (id, tenant_id, kind, last_sequence)
+  SELECT ${id}::uuid, t.id, ${kind}::operation_kind, ${sequence} FROM t
   RETURNING *
 ),
 s AS (
@@ -34,12 +35,13 @@ s AS (
 e AS (
   INSERT INTO provisioning_events
     (tenant_id, sequence, operation_id, kind, operation_state, step, status, completed_steps, total_steps, tenant_status, created_at)
-  SELECT t.id, t.last_sequence, o.id, o.kind, o.state, (${steps}::text[])[1], 'PENDING', 0, cardinality(${steps}::text[]), t.status, clock_timestamp()
+  SELECT t.id, o.last_sequence, o.id, o.kind, o.state, (${steps}::text[])[1], 'PENDING', 0, cardinality(${steps}::text[]), t.status, clock_timestamp()
   FROM t, o
   RETURNING *
 ),
 j AS (
-  SELECT (graphile_worker.add_job('${operationTask}', json_build_object('operationId', o.id), job_key => ${key}::text)).id FROM o
+  -- The way of adding that costs least; it differs for keys that the queue has, and nobody has this one yet.
+  SELECT (graphile_worker.add_job('${operationTask}', json_build_object('operationId', o.id), job_key => ${key}::text, job_key_mode => 'unsafe_dedupe')).id FROM o
 )${extra}
 SELECT ${selectList('tenant', 't')}, ${selectList('operation', 'o')}, ${selectList('event', 'e')} FROM t, o, e, j`;
 }

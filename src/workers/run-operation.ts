@@ -20,7 +20,7 @@ const longestRetryMs = 30_000;
 export interface RunnerOptions {
   readonly journal: OperationJournal;
   readonly feed: Pick<EventFeed, 'publish'>;
-  readonly stepRunner: StepRunner;
+  readonly stepRunner: (taken: TakenOperation) => StepRunner;
   /** How often a runner shows that it lives, milliseconds; well below the lease. */
   readonly renewIntervalMs: number;
   /** What the wait before the first retry is made of, milliseconds; it doubles with each. */
@@ -73,7 +73,9 @@ export function createOperationRunner({
 
   async function walk(taken: TakenOperation, lost: AbortSignal): Promise<void> {
     const { cancelling } = taken.operation;
-    const left = cancelling ? stepRunner.toUndo(taken) : stepRunner.toPerform(taken);
+    const steps = stepRunner(taken);
+    const left = cancelling ? steps.toUndo : steps.toPerform;
+    const run = cancelling ? steps.undo : steps.perform;
     const [first] = left;
     if (first !== undefined) {
       tell(taken, [await journal.begin(taken, first.position)]);
@@ -83,8 +85,7 @@ export function createOperationRunner({
     for (const [index, step] of left.entries()) {
       const next = left[index + 1]?.position ?? null;
       try {
-        const run = cancelling ? stepRunner.undo : stepRunner.perform;
-        await run({ taken, step, next, lost, tell: (events) => tell(taken, events) });
+        await run({ step, next, lost, tell: (events) => tell(taken, events) });
       } catch (error) {
         if (error instanceof FencedOffError) throw error;
         return fail(taken, step, error, taken.operation.attempt >= attempts || !isWorthRetrying(error));

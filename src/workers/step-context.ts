@@ -1,4 +1,4 @@
-import type { SharedSession, SqlSession } from '../core/ports.ts';
+import type { SharedSession, SqlSession, TakenOperation } from '../core/ports.ts';
 import type { StepContext, StepTarget } from './step.ts';
 import type { TenantMigrations } from './tenant-migrations.ts';
 import { ownershipMark, tenantNames } from './tenant-names.ts';
@@ -16,38 +16,47 @@ export interface StepContextOptions {
   ) => Promise<void>;
 }
 
-/** What makes the contexts that steps work with. */
+/** What makes the contexts that the steps of one run work with. */
 export interface StepContexts {
-  target(tenantId: string): StepTarget;
+  readonly target: StepTarget;
   /** For one transaction; what is noted goes into `notes`. */
-  inTransaction(tenantId: string, sql: SharedSession, notes: string[]): StepContext;
+  inTransaction(sql: SharedSession, notes: string[]): StepContext;
 }
 
-export function createStepContexts({
-  registryId,
-  migrations,
-  password,
-  login,
-}: StepContextOptions): StepContexts {
-  const target = (tenantId: string): StepTarget => ({
-    registryId,
-    tenantId,
-    names: tenantNames(tenantId),
-    mark: ownershipMark(registryId, tenantId),
-    migrations,
-  });
-  return {
-    target,
-    inTransaction(tenantId, sql, notes) {
-      const of = target(tenantId);
-      const ownPassword = () => password(sql, tenantId);
-      return {
-        ...of,
-        sql,
-        note: (message) => void notes.push(message),
-        password: ownPassword,
-        login: async (work) => login(of.names.app, await ownPassword(), work),
-      };
-    },
+/** The function that makes the contexts for a runner of an operation, who ends at the first transaction that fails. */
+export function createStepContexts({ registryId, migrations, password, login }: StepContextOptions) {
+  return ({
+    operation: { tenantId },
+    tenantStatus,
+    schemaVersion,
+  }: Pick<TakenOperation, 'tenantStatus' | 'schemaVersion'> & {
+    readonly operation: Pick<TakenOperation['operation'], 'tenantId'>;
+  }): StepContexts => {
+    const target: StepTarget = {
+      registryId,
+      tenantId,
+      names: tenantNames(tenantId),
+      mark: ownershipMark(registryId, tenantId),
+      migrations,
+      tenantStatus,
+      schemaVersion,
+    };
+    let known: Promise<string> | undefined;
+    return {
+      target,
+      inTransaction(sql, notes) {
+        const ownPassword = () => {
+          known ??= password(sql, tenantId);
+          return known;
+        };
+        return {
+          ...target,
+          sql,
+          note: (message) => void notes.push(message),
+          password: ownPassword,
+          login: async (work) => login(target.names.app, await ownPassword(), work),
+        };
+      },
+    };
   };
 }

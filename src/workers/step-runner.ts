@@ -15,7 +15,7 @@ import type { TenantMigrations } from './tenant-migrations.ts';
 
 export interface StepRunnerOptions {
   readonly journal: OperationJournal;
-  readonly contexts: StepContexts;
+  readonly contexts: (taken: TakenOperation) => StepContexts;
   readonly migrations: TenantMigrations;
   /** Runs `work` in a session of its own, as the service's role. */
   readonly session: (work: (session: SqlSession) => Promise<void>) => Promise<void>;
@@ -24,7 +24,6 @@ export interface StepRunnerOptions {
 }
 
 export interface StepRun {
-  readonly taken: TakenOperation;
   readonly step: TakenStep;
   /** The step that comes behind it. */
   readonly next: number | null;
@@ -33,63 +32,58 @@ export interface StepRun {
   readonly tell: (events: readonly ProvisioningEvent[]) => void;
 }
 
+/** Runs the steps of an operation that was taken. */
 export interface StepRunner {
   /** The steps that are left, in order. */
-  toPerform(taken: TakenOperation): readonly TakenStep[];
+  readonly toPerform: readonly TakenStep[];
   /** All that can be undone, the last one first: an earlier operation may have left what this one had yet to do. */
-  toUndo(taken: TakenOperation): readonly TakenStep[];
+  readonly toUndo: readonly TakenStep[];
   /** @throws {FencedOffError} and whatever the step throws, or that it took too long */
   perform(run: StepRun): Promise<void>;
   /** @throws {FencedOffError} and whatever the step throws, or that it took too long */
   undo(run: StepRun): Promise<void>;
 }
 
-/** Runs single steps, each within its time and only as long as the operation is ours. */
-export function createStepRunner({
-  journal,
-  contexts,
-  migrations,
-  session,
-  limitMs,
-}: StepRunnerOptions): StepRunner {
-  const recorded =
-    (tenantId: string, work: (context: StepContext) => Promise<void>): RecordedWork =>
-    async (sql) => {
-      const notes: string[] = [];
-      await work(contexts.inTransaction(tenantId, sql, notes));
-      return notes;
-    };
+/** The function that makes the runner of an operation's steps, each within its time and only as long as it is ours. */
+export function createStepRunner({ journal, contexts, migrations, session, limitMs }: StepRunnerOptions) {
+  return (taken: TakenOperation): StepRunner => {
+    const { target, inTransaction } = contexts(taken);
+    const recorded =
+      (work: (context: StepContext) => Promise<void>): RecordedWork =>
+      async (sql) => {
+        const notes: string[] = [];
+        await work(inTransaction(sql, notes));
+        return notes;
+      };
 
-  return {
-    toPerform: (taken) =>
-      taken.steps.filter(
+    return {
+      toPerform: taken.steps.filter(
         ({ name, status }) => status !== 'SUCCESS' || known.get(name)?.isStale?.(taken, migrations),
       ),
-    toUndo: (taken) => taken.steps.filter(({ name }) => !known.has(name) || known.get(name)?.undo).reverse(),
-    async perform({ taken, step: { name, position }, next, lost, tell }) {
-      const { tenantId } = taken.operation;
-      const step = stepOf(name);
-      return within(step.limitMs ?? limitMs, lost, async () => {
-        await step.prepare?.({
-          ...contexts.target(tenantId),
-          schemaVersion: taken.schemaVersion,
-          transaction: async (work) => tell(await journal.advance(taken, position, recorded(tenantId, work))),
-          session,
+      toUndo: taken.steps.filter(({ name }) => !known.has(name) || known.get(name)?.undo).reverse(),
+      async perform({ step: { name, position }, next, lost, tell }) {
+        const step = stepOf(name);
+        return within(step.limitMs ?? limitMs, lost, async () => {
+          await step.prepare?.({
+            ...target,
+            transaction: async (work) => tell(await journal.advance(taken, position, recorded(work))),
+            session,
+          });
+          const work = recorded(async (context) => {
+            if (!(await step.probe(context))) await step.apply(context);
+            await step.verify?.(context);
+          });
+          tell(await journal.perform(taken, position, next, work));
         });
-        const work = recorded(tenantId, async (context) => {
-          if (!(await step.probe(context))) await step.apply(context);
-          await step.verify?.(context);
-        });
-        tell(await journal.perform(taken, position, next, work));
-      });
-    },
-    async undo({ taken, step: { name, position }, next, lost, tell }) {
-      const step = stepOf(name);
-      const work = recorded(taken.operation.tenantId, async (context) => step.undo?.(context));
-      return within(step.limitMs ?? limitMs, lost, async () =>
-        tell(await journal.undo(taken, position, next, work)),
-      );
-    },
+      },
+      async undo({ step: { name, position }, next, lost, tell }) {
+        const step = stepOf(name);
+        const work = recorded(async (context) => step.undo?.(context));
+        return within(step.limitMs ?? limitMs, lost, async () =>
+          tell(await journal.undo(taken, position, next, work)),
+        );
+      },
+    };
   };
 }
 

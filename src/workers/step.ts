@@ -1,3 +1,4 @@
+import type { TenantStatus } from '../core/model.ts';
 import type { SharedSession, SqlSession } from '../core/ports.ts';
 import type { TenantMigrations } from './tenant-migrations.ts';
 import type { TenantNames } from './tenant-names.ts';
@@ -10,6 +11,9 @@ export interface StepTarget {
   /** What this registry writes on the roles and schemas of the tenant, and on nobody else's. */
   readonly mark: string;
   readonly migrations: TenantMigrations;
+  /** The tenant's status and how far its schema is, both as of when its operation was taken. */
+  readonly tenantStatus: TenantStatus;
+  readonly schemaVersion: number;
 }
 
 /** What a step works with in the transaction that also records it. */
@@ -25,8 +29,6 @@ export interface StepContext extends StepTarget {
 
 /** What a step works with before that transaction. */
 export interface PreparationContext extends StepTarget {
-  /** How far the tenant's schema was when the operation was taken. */
-  readonly schemaVersion: number;
   /** Runs a part of the step in a transaction of its own, which must `note` something. */
   transaction(work: (context: StepContext) => Promise<void>): Promise<void>;
   /** Runs `work` in a session of its own, outside of a transaction, as the service's role. */

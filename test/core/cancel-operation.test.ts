@@ -56,6 +56,7 @@ describe('a cancellation', () => {
     const accepted = await cancel(operation.id.toUpperCase());
     expect(accepted.operation).toEqual({
       ...operation,
+      lastSequence: 2,
       state: 'PENDING',
       cancelling: true,
       attempt: 0,
@@ -64,7 +65,7 @@ describe('a cancellation', () => {
       leaseUntil: null,
     });
     // Nothing is undone yet.
-    expect(accepted.tenant).toMatchObject({ status: 'PROVISIONING', deletedAt: null, lastSequence: 2 });
+    expect(accepted.tenant).toMatchObject({ status: 'PROVISIONING', deletedAt: null });
     expect(await app.core.operations.find(operation.id)).toEqual(accepted.operation);
     const [told] = await app.sql(
       `SELECT operation_state || ' ' || step || ' ' || status || ' ' || completed_steps || ' ' || message AS event,
@@ -76,10 +77,10 @@ describe('a cancellation', () => {
   });
 
   test('asked for by twenty at once happens once', async () => {
-    const { tenant, operation } = await create();
+    const { operation } = await create();
     const all = Array.from({ length: 20 }, () => cancel(operation.id));
     expect(await outcomes(all)).toEqual([...Array(19).fill('INVALID_STATE'), 'done']);
-    expect(await app.core.tenants.get(tenant.id)).toMatchObject({ lastSequence: 2 });
+    expect(await app.core.operations.find(operation.id)).toMatchObject({ lastSequence: 2 });
   });
 
   test('that fails is gone on with by a retry or by another cancellation', async () => {
@@ -89,7 +90,8 @@ describe('a cancellation', () => {
       await finish(operation.id, 'FAILED');
       const again = await app.core.operations[verb](operation.id);
       expect(again.operation).toMatchObject({ state: 'PENDING', cancelling: true, attempt: 0, error: null });
-      expect(again.tenant).toMatchObject({ status: 'PROVISIONING', lastSequence: 3 + index });
+      expect(again.operation.lastSequence).toBe(3 + index);
+      expect(again.tenant.status).toBe('PROVISIONING');
     }
   });
 });
@@ -173,6 +175,7 @@ describe('while an operation is being cancelled', () => {
     expect((await app.core.tenants.remove(id)).operation).toMatchObject({ kind: 'DELETE', state: 'PENDING' });
     expect(await app.core.operations.find(operation.id)).toEqual({
       ...cancelling,
+      lastSequence: cancelling.lastSequence + 1,
       state: 'CANCELLED',
       fence: cancelling.fence + 1,
       finishedAt: expect.any(Date),

@@ -47,7 +47,6 @@ describe('writing', () => {
       status: 'PROVISIONING',
       version: 1,
       schemaVersion: 0,
-      lastSequence: 0,
       createdAt: expect.any(Date),
       updatedAt: created.createdAt,
       deletedAt: null,

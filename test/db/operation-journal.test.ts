@@ -46,10 +46,11 @@ const letLeaseRunOut = () =>
 /** All that a runner writes. */
 async function written() {
   return {
-    tenant: await app.sql('SELECT status, version, last_sequence FROM tenants WHERE id = $1', [tenantId]),
-    operation: await app.sql('SELECT state, attempt, fence, error FROM operations WHERE id = $1', [
-      operationId,
-    ]),
+    tenant: await app.sql('SELECT status, version FROM tenants WHERE id = $1', [tenantId]),
+    operation: await app.sql(
+      'SELECT state, attempt, fence, error, last_sequence FROM operations WHERE id = $1',
+      [operationId],
+    ),
     steps: await app.sql(
       'SELECT position, status, error FROM operation_steps WHERE operation_id = $1 ORDER BY position',
       [operationId],
@@ -190,7 +191,9 @@ describe('a runner that holds its lease', () => {
       await journal.perform(taken, position, position === 4 ? null : position + 1, nothing);
     }
     const after = await written();
-    expect(after.operation).toEqual([{ state: 'SUCCEEDED', attempt: 1, fence: 1, error: null }]);
+    expect(after.operation).toEqual([
+      { state: 'SUCCEEDED', last_sequence: 11, attempt: 1, fence: 1, error: null },
+    ]);
     expect(after.sequences).toEqual(Array.from({ length: 11 }, (_, index) => index + 1));
     expect(await journal.renew(taken)).toBe(false);
   });
@@ -232,8 +235,8 @@ describe('a step that fails', () => {
       message: 'because',
     });
     expect(await written()).toMatchObject({
-      tenant: [{ status: 'ERROR', last_sequence: 3 }],
-      operation: [{ state: 'FAILED', error: 'because' }],
+      tenant: [{ status: 'ERROR' }],
+      operation: [{ state: 'FAILED', error: 'because', last_sequence: 3 }],
       steps: [
         { position: 0, status: 'FAILED', error: 'because' },
         ...[1, 2, 3, 4].map((position) => ({ position, status: 'PENDING' })),

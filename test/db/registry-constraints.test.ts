@@ -78,7 +78,6 @@ describe('a tenant is refused', () => {
     ['with a control character in its tier', 'tenants_tier_check', { tier: 'gold\t1' }],
     ['at version 0', 'tenants_version_check', { version: 0 }],
     ['at a schema version below 0', 'tenants_schema_version_check', { schema_version: -1 }],
-    ['at a sequence below 0', 'tenants_last_sequence_check', { last_sequence: -1 }],
   ])('%s', async (_, constraint, values) => {
     await expect(rows.insert('tenants', { ...tenantRow(), ...values })).rejects.toMatchObject({ constraint });
   });

@@ -21,8 +21,8 @@ describe('what could show or change a deleted row is refused:', () => {
   const refused: [string, () => Promise<unknown>, string][] = [
     [
       'include of a single row',
-      () => client.provisioningEvent.findMany({ include: { tenant: true } }),
-      'ProvisioningEvent.findMany include.tenant',
+      () => client.idempotencyKey.findMany({ include: { tenant: true } }),
+      'IdempotencyKey.findMany include.tenant',
     ],
     [
       'select of a single row',
@@ -35,8 +35,8 @@ describe('what could show or change a deleted row is refused:', () => {
     ],
     [
       'a single row two levels down',
-      () => client.operation.findMany({ select: { events: { select: { tenant: true } } } }),
-      'Operation.findMany select.events.select.tenant',
+      () => client.tenant.findMany({ select: { idempotencyKeys: { select: { tenant: true } } } }),
+      'Tenant.findMany select.idempotencyKeys.select.tenant',
     ],
     [
       'a single row by the fluent interface',
@@ -60,8 +60,8 @@ describe('what could show or change a deleted row is refused:', () => {
     ],
     [
       'order by a single row',
-      () => client.provisioningEvent.findMany({ orderBy: [{ tenant: { name: 'asc' } }] }),
-      'ProvisioningEvent.findMany orderBy.tenant',
+      () => client.idempotencyKey.findMany({ orderBy: [{ tenant: { name: 'asc' } }] }),
+      'IdempotencyKey.findMany orderBy.tenant',
     ],
     [
       'order by the count of a list',

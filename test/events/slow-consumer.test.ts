@@ -7,11 +7,11 @@ import { channelOf, create, minute, range, sequencesOf } from './provisioning.ts
 // As another process would: events are written behind the tenant's last one, then told on the channel.
 const writeSql = (tenantId: string, count: number) => `
 WITH t AS (
-  UPDATE tenants SET last_sequence = last_sequence + ${count} WHERE id = '${tenantId}' RETURNING id, last_sequence - ${count} AS last, operation_id
+  UPDATE operations SET last_sequence = last_sequence + ${count} WHERE tenant_id = '${tenantId}' RETURNING id, tenant_id, last_sequence - ${count} AS last
 )
 INSERT INTO provisioning_events
   (tenant_id, sequence, operation_id, kind, operation_state, step, status, completed_steps, total_steps, tenant_status)
-SELECT t.id, t.last + n, t.operation_id, 'PROVISION', 'RUNNING', 'create_role', 'IN_PROGRESS', 0, 5, 'PROVISIONING'
+SELECT t.tenant_id, t.last + n, t.id, 'PROVISION', 'RUNNING', 'create_role', 'IN_PROGRESS', 0, 5, 'PROVISIONING'
 FROM t, generate_series(1, ${count}) AS n
 RETURNING tenant_id AS "tenantId", operation_id AS "operationId", kind, operation_state AS "operationState", sequence, step, status,
   completed_steps AS "completedSteps", total_steps AS "totalSteps", message, tenant_status AS "tenantStatus", created_at AS "createdAt"`;

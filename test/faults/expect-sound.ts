@@ -68,7 +68,7 @@ ORDER BY 1, 2`;
 const tenantsSql = `
 SELECT id::text, CASE WHEN deleted_at IS NULL THEN status::text ELSE 'DELETED' END AS end, schema_version AS "schemaVersion",
   ARRAY(SELECT sequence FROM provisioning_events WHERE tenant_id = tenants.id ORDER BY 1)
-    = ARRAY(SELECT generate_series(1, last_sequence)) AS gapless
+    = ARRAY(SELECT generate_series(1, (SELECT last_sequence FROM operations WHERE operations.id = operation_id))) AS gapless
 FROM tenants ORDER BY 1`;
 
 const schemasSql = `

@@ -132,9 +132,11 @@ const isAlive = (session: Session) =>
 async function cancelled(operation: Operation): Promise<void> {
   const accepted = await app.core.operations.cancel(operation.id);
   expect(accepted.operation).toMatchObject({ state: 'PENDING', cancelling: true, attempt: 0, error: null });
-  expect((await settled(app, operation.tenantId)).operation).toEqual({
+  const { operation: ended } = await settled(app, operation.tenantId);
+  expect(ended).toEqual({
     ...accepted.operation,
     state: 'CANCELLED',
+    lastSequence: (await eventsOf(app, operation.tenantId)).length,
     attempt: 1,
     fence: accepted.operation.fence + 1,
     startedAt: expect.any(Date),

@@ -33,7 +33,8 @@ beforeAll(async () => {
     password: createTenantCredentials(keyRing),
     login: (user, password, work) => withTenantSession(database, user, password, work),
   });
-  context = contexts.inTransaction(tenantId, { query: app.sql, reset: async () => {} }, []);
+  const taken = { operation: { tenantId }, tenantStatus: 'ACTIVE', schemaVersion: 2 } as const;
+  context = contexts(taken).inTransaction({ query: app.sql, send: () => {}, reset: async () => {} }, []);
 }, 60_000);
 afterAll(() => app?.[Symbol.asyncDispose]());
 

@@ -247,7 +247,13 @@ async function runFile(session: Session, tenantId: string, files: MigrationFiles
   const registryId = String(registry?.id);
   const [script] = migrations.scriptsFrom(1);
   if (script === undefined) throw new Error('the tenant lacks nothing');
-  const target = { names: tenantNames(tenantId), mark: ownershipMark(registryId, tenantId), migrations };
+  const target = {
+    names: tenantNames(tenantId),
+    mark: ownershipMark(registryId, tenantId),
+    migrations,
+    tenantStatus: 'ACTIVE',
+    schemaVersion: 1,
+  } as const;
   await runApart(session, { registryId, tenantId, ...target }, script);
 }
 

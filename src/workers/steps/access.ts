@@ -40,13 +40,12 @@ export const grantAccess: Step = {
  */
 export const restoreAccess: Step = {
   ...grantAccess,
-  probe: async (context) => (await canLogIn(context)) !== (await isSuspended(context)),
-  apply: async (context) => ((await isSuspended(context)) ? forbidLogin(context) : allowLogin(context)),
+  probe: async (context) => (await canLogIn(context)) !== isSuspended(context),
+  apply: (context) => (isSuspended(context) ? forbidLogin(context) : allowLogin(context)),
 };
 
-export async function isSuspended({ sql, tenantId }: StepContext): Promise<boolean> {
-  const [tenant] = await sql.query('SELECT status FROM tenants WHERE id = $1', [tenantId]);
-  return tenant?.status === 'INACTIVE';
+export function isSuspended({ tenantStatus }: StepContext): boolean {
+  return tenantStatus === 'INACTIVE';
 }
 
 /** @throws {PermanentStepError} when the role belongs to somebody else */

@@ -4,7 +4,7 @@ import type { MigrationScript } from '../migration-script.ts';
 import { namedAfter, naming } from '../naming.ts';
 import { isWorthRetrying, sqlStateOf } from '../retry-policy.ts';
 import { asOwner, roleAdminOf } from '../role-admin.ts';
-import { PermanentStepError, type Step, type StepContext } from '../step.ts';
+import type { Step, StepContext } from '../step.ts';
 import { runApart } from './run-apart.ts';
 
 /** Brings a schema from its version to the newest, without a way back. Files on large tables take their time. */
@@ -22,17 +22,15 @@ export const applyMigrations: Step = {
       }
     }
   },
-  async probe(context) {
-    const version = await schemaVersion(context);
+  async probe({ schemaVersion, sql, migrations }) {
     // Where others have later files, this worker's newest is not the newest.
-    if (version === context.migrations.version) await areRecorded(context.sql, context.migrations, []);
-    return version >= context.migrations.version;
+    if (schemaVersion === migrations.version) await areRecorded(sql, migrations, []);
+    return schemaVersion >= migrations.version;
   },
   // What is left here is one script, and usually that is all of it.
   async apply(context) {
-    for (const script of context.migrations.scriptsFrom(await schemaVersion(context))) {
-      await run(context, script);
-    }
+    const last = context.migrations.scriptsFrom(context.schemaVersion).at(-1);
+    if (last?.transactional) await run(context, last);
   },
 };
 
@@ -45,7 +43,7 @@ async function run(context: StepContext, script: MigrationScript): Promise<void>
       ${before} SET LOCAL search_path TO ${names.schema}; SET LOCAL lock_timeout TO '5s';
       ${asBlock(text)}${after}`);
   // A statement of its own: of a script with wrong syntax not even the first statement is run.
-  await sql.query('SAVEPOINT script');
+  sql.send('SAVEPOINT script');
   try {
     await asTenant(script.sql);
   } catch (error) {
@@ -80,13 +78,6 @@ async function record(context: StepContext, { files }: MigrationScript): Promise
     await recordMigrations(sql, files);
     await areRecorded(sql, migrations, files);
   }
-  await sql.query('UPDATE tenants SET schema_version = $2 WHERE id = $1', [tenantId, files.at(-1)?.version]);
+  sql.send('UPDATE tenants SET schema_version = $2 WHERE id = $1', [tenantId, files.at(-1)?.version]);
   for (const { name } of files) note(`${name} applied`);
-}
-
-async function schemaVersion({ sql, tenantId }: StepContext): Promise<number> {
-  const [tenant] = await sql.query('SELECT schema_version FROM tenants WHERE id = $1', [tenantId]);
-  if (typeof tenant?.schema_version !== 'number')
-    throw new PermanentStepError('the tenant is not in the registry');
-  return tenant.schema_version;
 }

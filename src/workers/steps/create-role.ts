@@ -28,7 +28,7 @@ export const createRole: Step = {
         : create(names.app, `${login} IN ROLE ${names.rows}`)),
       `ALTER ROLE ${names.app} SET search_path TO ${names.schema}`,
     ];
-    await sql.query(`${before}${statements.join(';\n')}${after}`);
+    sql.send(`${before}${statements.join(';\n')}${after}`);
   },
   // What is somebody else's stays.
   async undo(context) {

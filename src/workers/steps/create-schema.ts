@@ -14,7 +14,7 @@ export const createSchema: Step = {
     const { schema, owner, rows } = names;
     const { take, giveBack } = ownership(owner, await roleAdminOf(sql, registryId, owner));
     // The service may create schemas; the owner may not.
-    await sql.query(`
+    sql.send(`
       ${take}
       CREATE SCHEMA ${schema} AUTHORIZATION ${owner};
       SET LOCAL ROLE ${owner};

@@ -5,7 +5,7 @@ function setStatus(status: TenantStatus): Step {
   return {
     probe: async () => false,
     async apply({ sql, tenantId }) {
-      await sql.query('UPDATE tenants SET status = $2 WHERE id = $1', [tenantId, status]);
+      sql.send('UPDATE tenants SET status = $2 WHERE id = $1', [tenantId, status]);
     },
   };
 }

@@ -54,7 +54,7 @@ export const verifyIsolation: Step = {
     if (rights?.switches !== false) refuse('is a member of roles outside of the tenant; it must not');
     if (rights?.registryTable) refuse(`has rights on public.${rights.registryTable}; it must not`);
     // Who is suspended cannot show it, and needs not.
-    if (await isSuspended(context)) return;
+    if (isSuspended(context)) return;
     await context.login(async (session) => {
       const [found] = await session.query('SELECT current_schemas(false) = ARRAY[$1::name] AS alone', [
         names.schema,
