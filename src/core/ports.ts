@@ -1,5 +1,5 @@
 import type { Position, TenantOrder } from './cursor.ts';
-import type { DeletedFilter, Operation, ProvisioningEvent, StepStatus, Tenant } from './model.ts';
+import type { DeletedFilter, Lease, Operation, ProvisioningEvent, StepStatus, Tenant } from './model.ts';
 import type { StartableKind, StepName } from './operation-steps.ts';
 import type { TenantFilter } from './validation.ts';
 
@@ -198,3 +198,62 @@ export interface OperationJournal {
 
 /** The operation was taken over, cancelled or finished by somebody else. */
 export class FencedOffError extends Error {}
+
+/** The leases of the registry, in one database for all processes. */
+export interface LeaseStore {
+  /**
+   * Takes a slot of the tenant and opens its login, in one transaction under the tenant's lock. `slotFor` says which
+   * one, counted from 1, or throws; null is a tenant that never was.
+   */
+  take(lease: NewLease, slotFor: (tenant: LeasedTenant | null) => number): Promise<LeasedLogin>;
+  find(id: string): Promise<Lease | null>;
+  /** Forbids the login, ends its sessions, and forgets the lease, in this order. @returns false when there is no such lease */
+  end(id: string): Promise<boolean>;
+  /** The leases whose time is over, the oldest first; a bounded number. */
+  expired(): Promise<readonly string[]>;
+  /** How many leases a tenant has. */
+  count(tenantId: string): Promise<number>;
+}
+
+export interface NewLease extends Lease {
+  /** ASCII. */
+  readonly password: string;
+  /** Milliseconds. */
+  readonly durationMs: number;
+}
+
+/** A tenant of which a lease is asked for. */
+export interface LeasedTenant extends Pick<Tenant, 'status' | 'deletedAt' | 'tier'> {
+  /** The newest one. */
+  readonly operation: Pick<Operation, 'kind' | 'state'> | null;
+  /** The slots that are taken, in order. */
+  readonly slots: readonly number[];
+}
+
+export interface LeasedLogin {
+  readonly username: string;
+  readonly schema: string;
+  readonly expiresAt: Date;
+}
+
+/** The slot of a lease. */
+export interface LeaseSlot {
+  readonly tenantId: string;
+  readonly slot: number;
+}
+
+/** What a lease does to the roles on the server; each in a transaction that holds the slot for itself. */
+export interface LeaseRoles {
+  /**
+   * Lets in who knows the password, until `expiresAt` and once at a time; makes the role when there is none.
+   * @throws {InvalidStateError} when a role of that name is somebody else's
+   */
+  open(
+    sql: SqlSession,
+    login: LeaseSlot & { readonly password: string; readonly expiresAt: Date },
+  ): Promise<Pick<LeasedLogin, 'username' | 'schema'>>;
+  /** Lets nobody in any more. */
+  close(sql: SqlSession, slot: LeaseSlot): Promise<void>;
+  /** Ends who is logged in. @throws when a session does not end */
+  endSessions(sql: SqlSession, slot: LeaseSlot): Promise<void>;
+}

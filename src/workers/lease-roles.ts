@@ -1,0 +1,72 @@
+import { InvalidStateError } from '../core/errors.ts';
+import type { LeaseRoles, SqlSession } from '../core/ports.ts';
+import { asRoleAdmin, roleAdminOf } from './role-admin.ts';
+import { scramVerifier } from './scram.ts';
+import { leaseLogin, ownershipMark, type TenantNames, tenantNames } from './tenant-names.ts';
+import { endSessions } from './tenant-sessions.ts';
+
+const stateSql = `
+SELECT quote_ident(current_database()) AS database,
+  shobj_description(to_regrole($2), 'pg_authid') = $3 AS "hasRights",
+  login.oid IS NOT NULL AS "isThere", login.rolcanlogin AS "canLogIn", shobj_description(login.oid, 'pg_authid') = $3 AS own
+FROM (SELECT) AS server LEFT JOIN pg_roles AS login ON login.rolname = $1`;
+
+/** The logins of leases: one per slot, made when it is first needed, and reused. */
+export function createLeaseRoles(registryId: string): LeaseRoles {
+  const target = ({ tenantId, slot }: { readonly tenantId: string; readonly slot: number }) => {
+    const names = tenantNames(tenantId);
+    return { names, login: leaseLogin(names, slot), mark: ownershipMark(registryId, tenantId) };
+  };
+  /** In one round trip. */
+  async function stateOf(sql: SqlSession, { names, login, mark }: ReturnType<typeof target>) {
+    const [admin, [state]] = await Promise.all([
+      roleAdminOf(sql, registryId, names.owner),
+      sql.query(stateSql, [login, names.rows, mark]),
+    ]);
+    return { admin, state };
+  }
+
+  return {
+    async open(sql, { password, expiresAt, ...slot }) {
+      const of = target(slot);
+      const { names, login, mark } = of;
+      const [verifier, { admin, state }] = await Promise.all([scramVerifier(password), stateOf(sql, of)]);
+      if (state?.hasRights !== true) {
+        throw new InvalidStateError(
+          `The role ${names.rows} is missing or not this registry's; the tenant was made by an earlier version, or changed since.`,
+        );
+      }
+      if (state.isThere === true && state.own !== true) {
+        throw new InvalidStateError(`The role ${login} exists and is not this registry's.`);
+      }
+      const { before, after } = asRoleAdmin(admin);
+      const statements = [
+        ...(state.isThere === true ? resetting(login, state.database) : creating(login, names, mark)),
+        `ALTER ROLE ${login} SET search_path TO ${names.schema}`,
+        `ALTER ROLE ${login} LOGIN CONNECTION LIMIT 1 PASSWORD '${verifier}' VALID UNTIL '${expiresAt.toISOString()}'`,
+      ];
+      await sql.query(`${before}${statements.join(';\n')}${after}`);
+      return { username: login, schema: names.schema };
+    },
+    async close(sql, slot) {
+      const of = target(slot);
+      const { admin, state } = await stateOf(sql, of);
+      if (state?.own !== true || state.canLogIn !== true) return;
+      const { before, after } = asRoleAdmin(admin);
+      await sql.query(`${before}ALTER ROLE ${of.login} NOLOGIN${after}`);
+    },
+    async endSessions(sql, slot) {
+      const { login, mark } = target(slot);
+      await endSessions(sql, { first: login, last: login, mark });
+    },
+  };
+}
+
+function creating(login: string, { rows }: TenantNames, mark: string): string[] {
+  return [`CREATE ROLE ${login} IN ROLE ${rows}`, `COMMENT ON ROLE ${login} IS '${mark}'`];
+}
+
+/** A role may change its own settings: what the last holder left would be the next one's. */
+function resetting(login: string, database: unknown): string[] {
+  return [`ALTER ROLE ${login} RESET ALL`, `ALTER ROLE ${login} IN DATABASE ${database} RESET ALL`];
+}
