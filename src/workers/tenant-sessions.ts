@@ -8,19 +8,31 @@ export interface MarkedLogins {
   readonly mark: string;
 }
 
-const sessions = `
-FROM pg_stat_activity WHERE usesysid IN (
+const logins = `(
   SELECT oid FROM pg_roles WHERE rolname BETWEEN $1::name AND $2::name AND shobj_description(oid, 'pg_authid') = $3
 )`;
 
+// On PostgreSQL 14 who is logged in may grant himself, and so lend his rights for longer than he has them. Since 16 it is
+// the administrators of a role who are members of it.
+const grantedSql = `
+SELECT string_agg(format('REVOKE %s FROM %s', roleid::regrole, member::regrole), '; ') AS "takeBack"
+FROM pg_auth_members WHERE roleid IN ${logins} AND current_setting('server_version_num')::int < 160000`;
+
 /**
- * Ends the sessions of these logins. New ones must have been forbidden before, in a transaction that is committed.
+ * Ends the sessions of these logins, and takes them away from whom they were granted to. New sessions must have been
+ * forbidden before, in a transaction that is committed.
  * @throws {StepError} when one does not end
  */
 export async function endSessions(sql: SqlSession, { first, last, mark }: MarkedLogins): Promise<void> {
-  await sql.query(`SELECT pg_terminate_backend(pid, 5000) ${sessions}`, [first, last, mark]);
-  // What a transaction has seen of the sessions once, it goes on seeing.
-  await sql.query('SELECT pg_stat_clear_snapshot()');
-  const left = await sql.query(`SELECT ${sessions}`, [first, last, mark]);
+  const which = [first, last, mark];
+  const sessions = `FROM pg_stat_activity WHERE usesysid IN ${logins}`;
+  await sql.query(`SELECT pg_terminate_backend(pid, 5000) ${sessions}`, which);
+  const [, left, [granted]] = await Promise.all([
+    // What a transaction has seen of the sessions once, it goes on seeing.
+    sql.query('SELECT pg_stat_clear_snapshot()'),
+    sql.query(`SELECT ${sessions}`, which),
+    sql.query(grantedSql, which),
+  ]);
+  if (typeof granted?.takeBack === 'string') await sql.query(granted.takeBack);
   if (left.length > 0) throw new StepError('not every session of the tenant could be ended');
 }

@@ -1,5 +1,6 @@
 import { asRoleAdmin, roleAdminOf } from '../role-admin.ts';
 import type { Step, StepContext } from '../step.ts';
+import { loginsOf } from '../tenant-names.ts';
 import { endSessions as endSessionsOf } from '../tenant-sessions.ts';
 import { ownRoles } from './own-roles.ts';
 
@@ -80,6 +81,6 @@ async function alter(
 }
 
 async function endAll({ sql, names, mark, tenantId }: StepContext): Promise<void> {
-  await endSessionsOf(sql, { first: names.owner, last: names.rows, mark });
+  await endSessionsOf(sql, { ...loginsOf(names), mark });
   await sql.query('DELETE FROM leases WHERE tenant_id = $1', [tenantId]);
 }
