@@ -155,9 +155,6 @@ function connectBare(cluster: Cluster, tenants: readonly string[]) {
       const transaction = (...statements: string[]) =>
         ['BEGIN', `SET LOCAL ROLE ${rows[0].admin}`, ...statements, 'COMMIT'].join(';\n');
       const open = transaction(
-        `ALTER ROLE ${login} RESET ALL`,
-        `ALTER ROLE ${login} IN DATABASE leases RESET ALL`,
-        `ALTER ROLE ${login} SET search_path TO ${names.schema}`,
         `ALTER ROLE ${login} LOGIN CONNECTION LIMIT 1 PASSWORD '${verifier}' VALID UNTIL '2100-01-01'`,
       );
       const close = transaction(`ALTER ROLE ${login} NOLOGIN`);

@@ -79,12 +79,11 @@ export function createLeases(options: LeasesOptions) {
    */
   async function release({ subject }: Principal, connectionId: string): Promise<void> {
     const { connectionId: id } = parse(z.object({ connectionId: uuid }), { connectionId });
-    const lease = await store.find(id);
-    if (lease === null) throw new NotFoundError('lease');
-    if (lease.subject !== subject) {
+    const ended = await store.end(id, (lease) => {
+      if (lease.subject === subject) return;
       throw new ForbiddenError('The lease belongs to another subject; only who took it may release it.');
-    }
-    if (!(await store.end(id))) throw new NotFoundError('lease');
+    });
+    if (!ended) throw new NotFoundError('lease');
   }
 
   /** What a tenant has open, when it is known how many leases it has. */

@@ -206,9 +206,11 @@ export interface LeaseStore {
    * one, counted from 1, or throws; null is a tenant that never was.
    */
   take(lease: NewLease, slotFor: (tenant: LeasedTenant | null) => number): Promise<LeasedLogin>;
-  find(id: string): Promise<Lease | null>;
-  /** Forbids the login, ends its sessions, and forgets the lease, in this order. @returns false when there is no such lease */
-  end(id: string): Promise<boolean>;
+  /**
+   * Forbids the login, ends its sessions, and forgets the lease, in this order; `mayEnd` throws when that must not be.
+   * @returns false when there is no such lease
+   */
+  end(id: string, mayEnd?: (lease: Lease) => void): Promise<boolean>;
   /** The leases whose time is over, the oldest first; a bounded number. */
   expired(): Promise<readonly string[]>;
   /** How many leases a tenant has. */
@@ -245,15 +247,16 @@ export interface LeaseSlot {
 /** What a lease does to the roles on the server; each in a transaction that holds the slot for itself. */
 export interface LeaseRoles {
   /**
-   * Lets in who knows the password, until `expiresAt` and once at a time; makes the role when there is none.
+   * `opening` is SQL that lets in who knows the password, until `expiresAt` and once at a time, and makes the role when
+   * there is none.
    * @throws {InvalidStateError} when a role of that name is somebody else's
    */
   open(
     sql: SqlSession,
     login: LeaseSlot & { readonly password: string; readonly expiresAt: Date },
-  ): Promise<Pick<LeasedLogin, 'username' | 'schema'>>;
-  /** Lets nobody in any more. */
-  close(sql: SqlSession, slot: LeaseSlot): Promise<void>;
+  ): Promise<Pick<LeasedLogin, 'username' | 'schema'> & { readonly opening: string }>;
+  /** SQL that lets nobody in any more; null when nobody is let in. */
+  close(sql: SqlSession, slot: LeaseSlot): Promise<string | null>;
   /** Ends who is logged in. @throws when a session does not end */
   endSessions(sql: SqlSession, slot: LeaseSlot): Promise<void>;
 }

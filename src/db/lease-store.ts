@@ -5,6 +5,8 @@ import { reachingDatabase } from './errors.ts';
 import { inTransaction } from './pg-transaction.ts';
 import { sqlSession } from './sql-session.ts';
 
+const lockTenantSql = 'SELECT FROM tenants WHERE id = $1 FOR UPDATE';
+
 // Behind the lock, in a statement of its own: it sees what others committed while this one waited.
 const tenantSql = `
 SELECT status, deleted_at AS "deletedAt", tier,
@@ -14,6 +16,8 @@ SELECT status, deleted_at AS "deletedAt", tier,
 FROM tenants WHERE id = $1`;
 
 const insertSql = `INSERT INTO leases (id, tenant_id, slot, subject, taken_at, expires_at) VALUES ($1, $2, $3, $4, clock_timestamp(), $5)`;
+
+const lockLeaseSql = `SELECT id, tenant_id AS "tenantId", slot, subject FROM leases WHERE id = $1 FOR UPDATE`;
 
 /** How many leases are ended in one go. */
 const batch = 200;
@@ -28,17 +32,24 @@ export interface LeaseStoreOptions {
  * holds the lock of its row. So no two ever work on the same role, and who ends a lease cannot meet its successor.
  */
 export function createLeaseStore({ pool, roles }: LeaseStoreOptions): LeaseStore {
-  /** Runs `work` while the lease is there, for nobody else to end it. @returns false when it is not */
-  function whileHeld(id: string, work: (sql: SqlSession, slot: LeaseSlot) => Promise<unknown>) {
+  /**
+   * Runs `work` while the lease is there, for nobody else to end it, and then with COMMIT the statements that it answers.
+   * @returns false when it is not there
+   */
+  function whileHeld(
+    id: string,
+    work: (sql: SqlSession, lease: HeldLease) => Promise<readonly pg.QueryConfig[]>,
+    before = '',
+  ): Promise<boolean> {
     return inTransaction(pool, async (client) => {
-      const { rows } = await client.query<LeaseSlot>(
-        'SELECT tenant_id AS "tenantId", slot FROM leases WHERE id = $1 FOR UPDATE',
-        [id],
-      );
-      const [slot] = rows;
-      if (slot !== undefined) await work(sqlSession(client), slot);
-      await client.query('COMMIT');
-      return slot !== undefined;
+      const sql = sqlSession(client);
+      const [, { rows }] = await Promise.all([
+        before && client.query(before),
+        client.query<HeldLease>({ name: 'lock_lease', text: lockLeaseSql, values: [id] }),
+      ]);
+      const [lease] = rows;
+      await commit(client, lease ? await work(sql, lease) : []);
+      return lease !== undefined;
     });
   }
 
@@ -46,38 +57,46 @@ export function createLeaseStore({ pool, roles }: LeaseStoreOptions): LeaseStore
     take: ({ id, tenantId, subject, password, durationMs }, slotFor) =>
       reachingDatabase(() =>
         inTransaction(pool, async (client) => {
+          const values = [tenantId, durationMs];
           const [, { rows }] = await Promise.all([
-            client.query('SELECT FROM tenants WHERE id = $1 FOR UPDATE', [tenantId]),
-            client.query<LeasedTenant & { expiresAt: Date }>(tenantSql, [tenantId, durationMs]),
+            client.query({ name: 'lock_tenant', text: lockTenantSql, values: [tenantId] }),
+            client.query<AskedTenant>({ name: 'lease_tenant', text: tenantSql, values }),
           ]);
           const [tenant] = rows;
           const slot = slotFor(tenant ?? null);
           if (tenant === undefined) throw new Error('a tenant that never was got a slot');
           const { expiresAt } = tenant;
-          const login = await roles.open(sqlSession(client), { tenantId, slot, password, expiresAt });
-          await Promise.all([
-            client.query(insertSql, [id, tenantId, slot, subject, expiresAt]),
-            client.query('COMMIT'),
-          ]);
+          const { opening, ...login } = await roles.open(sqlSession(client), {
+            tenantId,
+            slot,
+            password,
+            expiresAt,
+          });
+          const insert = { name: 'lease', text: insertSql, values: [id, tenantId, slot, subject, expiresAt] };
+          await commit(client, [{ text: opening }, insert]);
           return { ...login, expiresAt };
         }),
       ),
-    find: (id) =>
-      reachingDatabase(async () => {
-        const { rows } = await pool.query<Lease>(
-          'SELECT id, tenant_id AS "tenantId", subject FROM leases WHERE id = $1',
-          [id],
-        );
-        return rows[0] ?? null;
-      }),
-    end: (id) =>
+    end: (id, mayEnd = () => {}) =>
       reachingDatabase(async () => {
         // Committed before the sessions are ended, or a new one could come in between.
-        if (!(await whileHeld(id, roles.close))) return false;
-        return whileHeld(id, async (sql, slot) => {
-          await roles.endSessions(sql, slot);
-          await sql.query('DELETE FROM leases WHERE id = $1', [id]);
+        const closed = await whileHeld(id, async (sql, lease) => {
+          mayEnd(lease);
+          const closing = await roles.close(sql, lease);
+          return closing === null ? [] : [{ text: closing }];
         });
+        if (!closed) return false;
+        // Need not have reached the disk: a lease that comes back when the server dies has nobody who is logged in, and
+        // nobody logs in.
+        const unhurried = 'SET LOCAL synchronous_commit TO off';
+        return whileHeld(
+          id,
+          async (sql, lease) => {
+            await roles.endSessions(sql, lease);
+            return [{ name: 'end_lease', text: 'DELETE FROM leases WHERE id = $1', values: [id] }];
+          },
+          unhurried,
+        );
       }),
     expired: () =>
       reachingDatabase(async () => {
@@ -96,6 +115,14 @@ export function createLeaseStore({ pool, roles }: LeaseStoreOptions): LeaseStore
         return rows[0]?.count ?? 0;
       }),
   };
+}
+
+type HeldLease = Lease & LeaseSlot;
+type AskedTenant = LeasedTenant & { readonly expiresAt: Date };
+
+/** All in one round trip; when one of them is refused, COMMIT rolls back. */
+async function commit(client: pg.PoolClient, statements: readonly pg.QueryConfig[]): Promise<void> {
+  await Promise.all([...statements.map((statement) => client.query(statement)), client.query('COMMIT')]);
 }
 
 /** How many leases there are in the whole registry. */

@@ -8,6 +8,7 @@ import { endSessions } from './tenant-sessions.ts';
 const stateSql = `
 SELECT quote_ident(current_database()) AS database,
   shobj_description(to_regrole($2), 'pg_authid') = $3 AS "hasRights",
+  ARRAY(SELECT setdatabase || ' ' || setconfig::text FROM pg_db_role_setting WHERE setrole = login.oid) = ARRAY[$4] AS "hasSettings",
   login.oid IS NOT NULL AS "isThere", login.rolcanlogin AS "canLogIn", shobj_description(login.oid, 'pg_authid') = $3 AS own
 FROM (SELECT) AS server LEFT JOIN pg_roles AS login ON login.rolname = $1`;
 
@@ -21,7 +22,7 @@ export function createLeaseRoles(registryId: string): LeaseRoles {
   async function stateOf(sql: SqlSession, { names, login, mark }: ReturnType<typeof target>) {
     const [admin, [state]] = await Promise.all([
       roleAdminOf(sql, registryId, names.owner),
-      sql.query(stateSql, [login, names.rows, mark]),
+      sql.query(stateSql, [login, names.rows, mark, `0 {search_path=${names.schema}}`]),
     ]);
     return { admin, state };
   }
@@ -41,19 +42,22 @@ export function createLeaseRoles(registryId: string): LeaseRoles {
       }
       const { before, after } = asRoleAdmin(admin);
       const statements = [
-        ...(state.isThere === true ? resetting(login, state.database) : creating(login, names, mark)),
-        `ALTER ROLE ${login} SET search_path TO ${names.schema}`,
+        ...(state.isThere === true ? [] : creating(login, names, mark)),
+        ...(state.hasSettings === true ? [] : settings(login, names, state.database)),
         `ALTER ROLE ${login} LOGIN CONNECTION LIMIT 1 PASSWORD '${verifier}' VALID UNTIL '${expiresAt.toISOString()}'`,
       ];
-      await sql.query(`${before}${statements.join(';\n')}${after}`);
-      return { username: login, schema: names.schema };
+      return {
+        username: login,
+        schema: names.schema,
+        opening: `${before}${statements.join(';\n')}${after}`,
+      };
     },
     async close(sql, slot) {
       const of = target(slot);
       const { admin, state } = await stateOf(sql, of);
-      if (state?.own !== true || state.canLogIn !== true) return;
+      if (state?.own !== true || state.canLogIn !== true) return null;
       const { before, after } = asRoleAdmin(admin);
-      await sql.query(`${before}ALTER ROLE ${of.login} NOLOGIN${after}`);
+      return `${before}ALTER ROLE ${of.login} NOLOGIN${after}`;
     },
     async endSessions(sql, slot) {
       const { login, mark } = target(slot);
@@ -66,7 +70,11 @@ function creating(login: string, { rows }: TenantNames, mark: string): string[] 
   return [`CREATE ROLE ${login} IN ROLE ${rows}`, `COMMENT ON ROLE ${login} IS '${mark}'`];
 }
 
-/** A role may change its own settings: what the last holder left would be the next one's. */
-function resetting(login: string, database: unknown): string[] {
-  return [`ALTER ROLE ${login} RESET ALL`, `ALTER ROLE ${login} IN DATABASE ${database} RESET ALL`];
+/** The search path alone. A role may change its own settings: what the last holder left would be the next one's. */
+function settings(login: string, { schema }: TenantNames, database: unknown): string[] {
+  return [
+    `ALTER ROLE ${login} RESET ALL`,
+    `ALTER ROLE ${login} IN DATABASE ${database} RESET ALL`,
+    `ALTER ROLE ${login} SET search_path TO ${schema}`,
+  ];
 }

@@ -26,8 +26,8 @@ FROM pg_auth_members WHERE roleid IN ${logins} AND current_setting('server_versi
 export async function endSessions(sql: SqlSession, { first, last, mark }: MarkedLogins): Promise<void> {
   const which = [first, last, mark];
   const sessions = `FROM pg_stat_activity WHERE usesysid IN ${logins}`;
-  await sql.query(`SELECT pg_terminate_backend(pid, 5000) ${sessions}`, which);
-  const [, left, [granted]] = await Promise.all([
+  const [, , left, [granted]] = await Promise.all([
+    sql.query(`SELECT pg_terminate_backend(pid, 5000) ${sessions}`, which),
     // What a transaction has seen of the sessions once, it goes on seeing.
     sql.query('SELECT pg_stat_clear_snapshot()'),
     sql.query(`SELECT ${sessions}`, which),
