@@ -213,6 +213,11 @@ export interface LeaseStore {
   end(id: string, mayEnd?: (lease: Lease) => void): Promise<boolean>;
   /** The leases whose time is over, the oldest first; a bounded number. */
   expired(): Promise<readonly string[]>;
+  /**
+   * Ends the sessions that outlived their lease: one that was just logging in when it ended is not seen then.
+   * @returns how many
+   */
+  endStrays(): Promise<number>;
   /** How many leases a tenant has. */
   count(tenantId: string): Promise<number>;
 }
@@ -259,4 +264,6 @@ export interface LeaseRoles {
   close(sql: SqlSession, slot: LeaseSlot): Promise<string | null>;
   /** Ends who is logged in. @throws when a session does not end */
   endSessions(sql: SqlSession, slot: LeaseSlot): Promise<void>;
+  /** Ends the sessions of slots that nobody has. @returns how many */
+  endStrays(sql: SqlSession): Promise<number>;
 }

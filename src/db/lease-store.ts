@@ -106,6 +106,7 @@ export function createLeaseStore({ pool, roles }: LeaseStoreOptions): LeaseStore
         );
         return rows.map(({ id }) => id);
       }),
+    endStrays: () => reachingDatabase(() => roles.endStrays(sqlSession(pool))),
     count: (tenantId) =>
       reachingDatabase(async () => {
         const { rows } = await pool.query<{ count: number }>(

@@ -3,7 +3,7 @@ import type { LeaseRoles, SqlSession } from '../core/ports.ts';
 import { asRoleAdmin, roleAdminOf } from './role-admin.ts';
 import { scramVerifier } from './scram.ts';
 import { leaseLogin, ownershipMark, type TenantNames, tenantNames } from './tenant-names.ts';
-import { endSessions } from './tenant-sessions.ts';
+import { endSessions, terminate } from './tenant-sessions.ts';
 
 const stateSql = `
 SELECT quote_ident(current_database()) AS database,
@@ -11,6 +11,17 @@ SELECT quote_ident(current_database()) AS database,
   ARRAY(SELECT setdatabase || ' ' || setconfig::text FROM pg_db_role_setting WHERE setrole = login.oid) = ARRAY[$4] AS "hasSettings",
   login.oid IS NOT NULL AS "isThere", login.rolcanlogin AS "canLogIn", shobj_description(login.oid, 'pg_authid') = $3 AS own
 FROM (SELECT) AS server LEFT JOIN pg_roles AS login ON login.rolname = $1`;
+
+const loggedInSql = `
+SELECT array_agg(pid) AS pids, array_agg(login.rolname::text) AS logins
+FROM pg_stat_activity JOIN pg_roles AS login ON login.oid = usesysid
+WHERE login.rolname ~ '^tenant_[0-9a-f]{32}_l[0-9]+$' AND starts_with(shobj_description(login.oid, 'pg_authid'), $1)`;
+
+// A statement of its own: it sees the leases of all who were seen to be logged in.
+const straysSql = `
+SELECT pg_terminate_backend(pid) FROM unnest($1::int[], $2::text[]) AS seen (pid, login) JOIN pg_stat_activity USING (pid)
+WHERE usename = login
+  AND NOT EXISTS (SELECT FROM leases WHERE format('tenant_%s_l%s', replace(tenant_id::text, '-', ''), slot) = login)`;
 
 /** The logins of leases: one per slot, made when it is first needed, and reused. */
 export function createLeaseRoles(registryId: string): LeaseRoles {
@@ -31,7 +42,12 @@ export function createLeaseRoles(registryId: string): LeaseRoles {
     async open(sql, { password, expiresAt, ...slot }) {
       const of = target(slot);
       const { names, login, mark } = of;
-      const [verifier, { admin, state }] = await Promise.all([scramVerifier(password), stateOf(sql, of)]);
+      const [verifier, { admin, state }] = await Promise.all([
+        scramVerifier(password),
+        stateOf(sql, of),
+        // Who was just logging in when the last lease ended; the one connection is the next one's.
+        terminate(sql, { first: login, last: login, mark }),
+      ]);
       if (state?.hasRights !== true) {
         throw new InvalidStateError(
           `The role ${names.rows} is missing or not this registry's; the tenant was made by an earlier version, or changed since.`,
@@ -62,6 +78,11 @@ export function createLeaseRoles(registryId: string): LeaseRoles {
     async endSessions(sql, slot) {
       const { login, mark } = target(slot);
       await endSessions(sql, { first: login, last: login, mark });
+    },
+    async endStrays(sql) {
+      const [loggedIn] = await sql.query(loggedInSql, [ownershipMark(registryId, '')]);
+      if (!loggedIn?.pids) return 0;
+      return (await sql.query(straysSql, [loggedIn.pids, loggedIn.logins])).length;
     },
   };
 }

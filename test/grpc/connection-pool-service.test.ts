@@ -403,6 +403,34 @@ describe('without a release', () => {
     expect(await idle.sql('SELECT id::text FROM leases')).toEqual([{ id: lease.connectionId }]);
   });
 
+  test('a session does not outlive it that nobody saw when it was ended', async () => {
+    const id = await provisioned();
+    const lease = await take(id);
+    await using other = await logIn(await take(id));
+    await using stray = await logIn(lease);
+    // As if it had been logging in.
+    await app.sql('DELETE FROM leases WHERE id = $1', [lease.connectionId]);
+    await eventually(async () => !(await stray.isAlive()), 10_000);
+    expect(await other.isAlive()).toBe(true);
+  });
+
+  test('nor is such a session in the way of the next one', async () => {
+    await using own = await createTestDatabase();
+    let tenantId = '';
+    {
+      await using working = await startCore({ database: own });
+      tenantId = (await working.core.tenants.create(editor, newTenant())).tenant.id;
+      await settled(working, tenantId);
+    }
+    await using idle = await startCore({ database: own, worker: false });
+    using by = connect(idle.app.grpcAddress, idle.app.tokens.admin);
+    const lease = await take(tenantId, '', by);
+    await using stray = await logIn(lease);
+    await idle.sql('DELETE FROM leases');
+    await using next = await logIn(await take(tenantId, '', by));
+    expect([await stray.isAlive(), await next.isAlive()]).toEqual([false, true]);
+  });
+
   test('it ends when the tenant is suspended, and none comes back when that is resumed', async () => {
     const id = await provisioned();
     const leases = [await take(id), await take(id)];
