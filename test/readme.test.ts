@@ -76,6 +76,8 @@ test('the files that the README and the guides link to exist', async () => {
     'docs/architecture.md',
     'docs/tenant-migrations.md',
     'docs/leases.md',
+    'docs/doctor.md',
+    'docs/pgbouncer.md',
   ];
   for (const page of pages) {
     const text = await readFile(join(root, page), 'utf8');
