@@ -161,7 +161,7 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
       connectionsFor: () => 5,
       usage: () => ({ active: 0, idle: 0, waiting: 0 }),
       server,
-      endpoint: server,
+      endpoint: { ...server, ...config.pooler },
       durationMs: timings.connectionLeaseMs,
     }),
   };

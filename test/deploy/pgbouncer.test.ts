@@ -1,6 +1,9 @@
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { scramVerifier } from '../../src/workers/scram.ts';
+import { createPool } from '../../src/db/pool.ts';
+import { examine } from '../../src/doctor/doctor.ts';
 import { ownershipMark } from '../../src/workers/tenant-names.ts';
+import { editor } from '../core/core-app.ts';
 import { startVersionCluster } from '../db/version-cluster.ts';
 import { expectNoLeak } from '../pools/leak-test.ts';
 import { eventually } from '../support/eventually.ts';
@@ -21,10 +24,12 @@ describe.skipIf(pgbouncerMissing !== null).each(postgresVersions)('PgBouncer bef
     beforeAll(async () => {
       parts = new AsyncDisposableStack();
       const cluster = parts.use(await startVersionCluster(version));
-      app = parts.use(await startTenantApp({ database: parts.use(await cluster.emptyDatabase()) }));
+      const database = parts.use(await cluster.emptyDatabase());
       pooler = parts.use(
-        await startPgbouncer(app.app.administrator, { max_db_connections: 1, query_wait_timeout: 2 }),
+        await startPgbouncer(database.administrator, { max_db_connections: 1, query_wait_timeout: 2 }),
       );
+      const { host, port } = pooler;
+      app = parts.use(await startTenantApp({ database, config: { pooler: { host, port } } }));
     }, 60_000);
     afterAll(() => parts?.disposeAsync());
 
@@ -91,26 +96,59 @@ describe.skipIf(pgbouncerMissing !== null).each(postgresVersions)('PgBouncer bef
       await expect(session.query('SELECT FROM users')).rejects.toThrow();
     });
 
-    test('lets a lease in as long as it lasts', async () => {
+    const lease = async (tenantId: string) => {
+      const { id, username: user, ...rest } = await app.core.leases.take(editor, { tenantId, dsn: '' });
+      const { host, port, database, password } = rest;
+      return { id, settings: { host, port, database, user, password } };
+    };
+
+    test('is what leases name; their clients take turns on one connection, and are refused when it is over', async () => {
       const tenant = await app.provision();
-      const user = `${tenant.names.schema}_l1`;
-      await app.administer(
-        `CREATE ROLE ${user} LOGIN CONNECTION LIMIT 1 PASSWORD '${await scramVerifier('leased')}' VALID UNTIL 'infinity';
-         COMMENT ON ROLE ${user} IS '${ownershipMark(app.registryId, tenant.id)}'`,
-      );
-      const login = () => connect({ ...app.app.database, ...place(), user, password: 'leased' });
-      {
-        // More clients than the role may have connections.
-        await using first = await login();
-        await using second = await login();
-        expect([
-          await first.query('SELECT session_user::text AS who'),
-          await second.query('SELECT session_user::text AS who'),
-        ]).toEqual([[{ who: user }], [{ who: user }]]);
+      const { id, settings } = await lease(tenant.id);
+      expect(settings).toMatchObject({ ...place(), user: `${tenant.names.schema}_l1` });
+      await using first = await connect(settings);
+      await using second = await connect(settings);
+      const question = `SELECT session_user::text AS "user", pg_backend_pid() AS pid, current_schema AS schema`;
+      const [answer] = await first.query(question);
+      expect(answer).toMatchObject({ user: settings.user, schema: tenant.names.schema });
+      expect(await second.query(question)).toEqual([answer]);
+      await first.query('BEGIN');
+      await first.query('SELECT FROM users');
+      await app.core.leases.release(editor, id);
+      await expect(first.query('SELECT FROM users')).rejects.toThrow();
+      await expect(second.query('SELECT FROM users')).rejects.toThrow();
+      await expect(connect(settings)).rejects.toThrow('no such user');
+    });
+
+    test('sends away a client that does nothing, before its lease’s role goes to somebody else', async () => {
+      const tenant = await app.provision();
+      await using impatient = await startPgbouncer(app.app.administrator, { client_idle_timeout: 1 });
+      const { id, settings } = await lease(tenant.id);
+      const idle = new pg.Client({ ...settings, port: impatient.port });
+      const errors: Error[] = [];
+      idle.on('error', (error) => void errors.push(error));
+      await idle.connect();
+      await idle.query('SELECT FROM users');
+      await app.core.leases.release(editor, id);
+      await eventually(() => errors.some(({ message }) => message === 'client_idle_timeout'), deadlineMs);
+      expect((await lease(tenant.id)).settings.user).toBe(settings.user);
+    });
+
+    test('is found to be in order by the doctor, who goes through it', async () => {
+      const tenant = await app.provision();
+      const pool = createPool(app.app.database, { max: 2, name: 'doctor', onError: () => {} });
+      try {
+        const { registryId, keyRing } = app;
+        const said: string[] = [];
+        const visit = examine({
+          ...{ pool, registryId, keyRing, server: app.app.database, pooler: place() },
+          ...{ newestVersion: 2, tenantId: tenant.id, fix: false },
+        });
+        for await (const { kind } of visit) said.push(kind);
+        expect(said).toEqual(['note', 'tenant']);
+      } finally {
+        await pool.end();
       }
-      await app.administer(`ALTER ROLE ${user} VALID UNTIL 'yesterday'`);
-      await expect(login()).rejects.toThrow('no such user');
-      await app.administer(`DROP ROLE ${user}`);
     });
 
     test('refuses a wrong password', async () => {
