@@ -3,6 +3,7 @@ import { atMost } from './at-most.ts';
 import { isLoopback } from './config/hosts.ts';
 import type { Config } from './config.ts';
 import type { Core } from './core/core.ts';
+import { createLeases } from './core/leases.ts';
 import { createOperations } from './core/operations.ts';
 import { createTenants } from './core/tenants.ts';
 import { createRules } from './core/validation.ts';
@@ -11,6 +12,7 @@ import type { DatabaseSettings } from './db/database-settings.ts';
 import { startEmbeddedPostgres } from './db/embedded-postgres.ts';
 import { createEventHistory } from './db/event-history.ts';
 import { readJobStatistics } from './db/job-statistics.ts';
+import { countLeases, createLeaseStore } from './db/lease-store.ts';
 import { openRegistry } from './db/open-registry.ts';
 import { createOperationJournal } from './db/operation-journal.ts';
 import { createPool, poolUsage } from './db/pool.ts';
@@ -31,6 +33,7 @@ import { createHttpServer } from './http/server.ts';
 import { authentication, encryptionKeys } from './local-secrets.ts';
 import { withTenantSession } from './pools/tenant-session.ts';
 import { createSchema } from './resolvers/schema.ts';
+import { createLeaseRoles } from './workers/lease-roles.ts';
 import { readLedger } from './workers/migration-ledger.ts';
 import { createOperationRunner } from './workers/run-operation.ts';
 import { createStepContexts } from './workers/step-context.ts';
@@ -44,7 +47,10 @@ export interface Timings {
   readonly rereadIntervalMs: number;
   /** A runner that is silent for this long has lost its operation. */
   readonly leaseMs: number;
+  /** How often operations of dead workers are looked for, and leases that have expired. */
   readonly sweepIntervalMs: number;
+  /** How long a login is lent. */
+  readonly connectionLeaseMs: number;
   /** How long a step may take that says nothing else. */
   readonly stepLimitMs: number;
   /** The first retry of a failed step; later ones wait longer. */
@@ -57,6 +63,7 @@ const usualTimings: Timings = {
   rereadIntervalMs: 10_000,
   leaseMs: 10_000,
   sweepIntervalMs: 2_000,
+  connectionLeaseMs: 15 * 60_000,
   stepLimitMs: 60_000,
   firstRetryMs: 500,
   drainMs: 10_000,
@@ -97,7 +104,11 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
   // Who still holds a connection when it comes to this has had the time of the drain.
   parts.defer(() => atMost(abandonMs, pool.end()));
   const sessions = createPoolSessions(pool, settings);
-  const metrics = createMetrics({ pool: () => poolUsage(pool), jobs: () => readJobStatistics(pool) });
+  const metrics = createMetrics({
+    pool: () => poolUsage(pool),
+    jobs: () => readJobStatistics(pool),
+    leases: () => countLeases(pool),
+  });
 
   // Listens first, so that a port that is taken is noticed early, and /ready says that we are starting.
   let ready = false;
@@ -127,6 +138,10 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
   );
   redis.status = feed.status;
 
+  const leaseStore = createLeaseStore({ pool, roles: createLeaseRoles(registryId) });
+  const { host, port, database: name } = settings;
+  const server = { host, port, database: name };
+
   const core: Core = {
     tenants: createTenants({
       registry,
@@ -140,6 +155,15 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
       feed,
       rereadIntervalMs: timings.rereadIntervalMs,
     }),
+    leases: createLeases({
+      store: leaseStore,
+      registry,
+      connectionsFor: () => 5,
+      usage: () => ({ active: 0, idle: 0, waiting: 0 }),
+      server,
+      endpoint: { ...server, ...config.pooler },
+      durationMs: timings.connectionLeaseMs,
+    }),
   };
 
   let stopWorker: (() => Promise<void>) | null = null;
@@ -152,6 +176,7 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
     const worker = await startWorker({
       pool,
       journal,
+      leases: leaseStore,
       operationTask,
       runOperation: createOperationRunner({
         journal,

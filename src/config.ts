@@ -2,6 +2,7 @@ import { ConfigError } from './config/config-error.ts';
 import { externalDatabase } from './config/database.ts';
 import { flags } from './config/flags.ts';
 import { helpText, versionText } from './config/help.ts';
+import { type Pooler, poolerOf } from './config/pooler.ts';
 import { refuseDangers } from './config/refusals.ts';
 import { createSettings, type Environment, refuseStrayVariables, type Settings } from './config/settings.ts';
 import type { DatabaseSettings } from './db/database-settings.ts';
@@ -20,6 +21,8 @@ export interface Config {
   readonly database:
     | { readonly kind: 'embedded' }
     | { readonly kind: 'external'; readonly settings: DatabaseSettings };
+  /** What leases name instead of the database. */
+  readonly pooler: Pooler | null;
   readonly redisUrl: string | null;
   /** Absolute; may be missing still. */
   readonly dataDir: string;
@@ -74,6 +77,7 @@ function readConfig(settings: Settings, env: Environment): Config {
     httpPort: settings.value(flags.httpPort),
     role: settings.value(flags.role),
     database: database === null ? { kind: 'embedded' } : { kind: 'external', settings: database },
+    pooler: poolerOf(settings, database),
     redisUrl: settings.given(flags.redisUrl) ?? null,
     dataDir: settings.value(flags.dataDir),
     tenantMigrations: settings.value(flags.tenantMigrations),

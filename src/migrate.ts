@@ -1,6 +1,6 @@
 import { runCommand } from './command.ts';
+import { commandDatabase } from './command-database.ts';
 import { readInvocation } from './config.ts';
-import { joinEmbeddedPostgres, startEmbeddedPostgres } from './db/embedded-postgres.ts';
 import { openRegistry } from './db/open-registry.ts';
 import { encryptionKeys } from './local-secrets.ts';
 import { createLog } from './log.ts';
@@ -11,13 +11,8 @@ await runCommand(async () => {
   if (invocation.kind !== 'serve') return void process.stdout.write(`${invocation.text}\n`);
   const { config } = invocation;
   const log = createLog(config.logLevel);
-  const { dataDir } = config;
   await using parts = new AsyncDisposableStack();
-  const settings =
-    config.database.kind === 'external'
-      ? config.database.settings
-      : ((await joinEmbeddedPostgres(dataDir)) ??
-        parts.use(await startEmbeddedPostgres({ dataDir, log: (message) => log.info(message) })).registry);
+  const settings = await commandDatabase(config, parts, log);
   const { applied } = await openRegistry(settings, await encryptionKeys(config, log));
   process.stdout.write(applied.length === 0 ? 'Nothing to migrate.\n' : `Applied ${applied.join(', ')}.\n`);
 });

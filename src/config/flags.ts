@@ -131,6 +131,20 @@ export const flags = {
     takes: 'a database name of at most 63 bytes',
     schema: values.databaseName,
   },
+  poolerHost: {
+    name: 'pooler-host',
+    placeholder: 'host',
+    meaning: 'PgBouncer for leases, see docs/pgbouncer.md',
+    takes: 'a host name or an IP address',
+    schema: values.host,
+  },
+  poolerPort: {
+    name: 'pooler-port',
+    placeholder: 'port',
+    meaning: 'its port; 6432 when only the host is given',
+    takes: 'a port from 1 to 65535',
+    schema: values.wholeNumber(1, 65535),
+  },
   redisUrl: {
     name: 'redis-url',
     placeholder: 'url',

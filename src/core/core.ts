@@ -1,3 +1,4 @@
+import type { Leases } from './leases.ts';
 import type { Principal } from './model.ts';
 import type { Operations } from './operations.ts';
 import type { Tenants } from './tenants.ts';
@@ -8,6 +9,7 @@ export interface Core {
   readonly tenants: Tenants;
   readonly operations: Operations;
   readonly watch: Watch;
+  readonly leases: Leases;
 }
 
 /**

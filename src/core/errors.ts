@@ -33,8 +33,12 @@ export class ValidationError extends DomainError {
 
 export class NotFoundError extends DomainError {
   readonly code = 'NOT_FOUND';
-  constructor(what: 'tenant' | 'operation') {
-    super(`There is no such ${what}; check the id, and whether it was deleted.`);
+  constructor(what: 'tenant' | 'operation' | 'lease') {
+    super(
+      what === 'lease'
+        ? 'There is no such lease; check the id, and whether it was released or has expired.'
+        : `There is no such ${what}; check the id, and whether it was deleted.`,
+    );
   }
 }
 

@@ -68,6 +68,26 @@ export interface ProvisioningEvent {
   readonly createdAt: Date;
 }
 
+/** A login of a tenant's that somebody has borrowed. */
+export interface Lease {
+  readonly id: string;
+  readonly tenantId: string;
+  /** The subject that took it. */
+  readonly subject: string;
+}
+
+/** Connections into a tenant's schema. */
+export interface TenantPoolUsage {
+  /** Of this process's pool: in use, open and free, and the requests that wait for one. */
+  readonly active: number;
+  readonly idle: number;
+  readonly waiting: number;
+  /** As many as the tenant's tier allows: of leases, and of connections of one process. */
+  readonly max: number;
+  /** Leases, of all processes. */
+  readonly leases: number;
+}
+
 /** What a caller is: a subject that idempotency keys belong to, and a role. */
 export interface Principal {
   readonly subject: string;

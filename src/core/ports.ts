@@ -1,6 +1,7 @@
 import type { Position, TenantOrder } from './cursor.ts';
 import type {
   DeletedFilter,
+  Lease,
   Operation,
   ProvisioningEvent,
   StepStatus,
@@ -209,3 +210,72 @@ export interface OperationJournal {
 
 /** The operation was taken over, cancelled or finished by somebody else. */
 export class FencedOffError extends Error {}
+
+/** The leases of the registry, in one database for all processes. */
+export interface LeaseStore {
+  /**
+   * Takes a slot of the tenant and opens its login, in one transaction under the tenant's lock. `slotFor` says which
+   * one, counted from 1, or throws; null is a tenant that never was.
+   */
+  take(lease: NewLease, slotFor: (tenant: LeasedTenant | null) => number): Promise<LeasedLogin>;
+  /**
+   * Forbids the login, ends its sessions, and forgets the lease, in this order; `mayEnd` throws when that must not be.
+   * @returns false when there is no such lease
+   */
+  end(id: string, mayEnd?: (lease: Lease) => void): Promise<boolean>;
+  /** The leases whose time is over, the oldest first; a bounded number. */
+  expired(): Promise<readonly string[]>;
+  /**
+   * Ends the sessions that outlived their lease: one that was just logging in when it ended is not seen then.
+   * @returns how many
+   */
+  endStrays(): Promise<number>;
+  /** How many leases a tenant has. */
+  count(tenantId: string): Promise<number>;
+}
+
+export interface NewLease extends Lease {
+  /** ASCII. */
+  readonly password: string;
+  /** Milliseconds. */
+  readonly durationMs: number;
+}
+
+/** A tenant of which a lease is asked for. */
+export interface LeasedTenant extends Pick<Tenant, 'status' | 'deletedAt' | 'tier'> {
+  /** The newest one. */
+  readonly operation: Pick<Operation, 'kind' | 'state'> | null;
+  /** The slots that are taken, in order. */
+  readonly slots: readonly number[];
+}
+
+export interface LeasedLogin {
+  readonly username: string;
+  readonly schema: string;
+  readonly expiresAt: Date;
+}
+
+/** The slot of a lease. */
+export interface LeaseSlot {
+  readonly tenantId: string;
+  readonly slot: number;
+}
+
+/** What a lease does to the roles on the server; each in a transaction that holds the slot for itself. */
+export interface LeaseRoles {
+  /**
+   * `opening` is SQL that lets in who knows the password, until `expiresAt` and once at a time, and makes the role when
+   * there is none.
+   * @throws {InvalidStateError} when a role of that name is somebody else's
+   */
+  open(
+    sql: SqlSession,
+    login: LeaseSlot & { readonly password: string; readonly expiresAt: Date },
+  ): Promise<Pick<LeasedLogin, 'username' | 'schema'> & { readonly opening: string }>;
+  /** SQL that lets nobody in any more; null when nobody is let in. */
+  close(sql: SqlSession, slot: LeaseSlot): Promise<string | null>;
+  /** Ends who is logged in. @throws when a session does not end */
+  endSessions(sql: SqlSession, slot: LeaseSlot): Promise<void>;
+  /** Ends the sessions of slots that nobody has. @returns how many */
+  endStrays(sql: SqlSession): Promise<number>;
+}

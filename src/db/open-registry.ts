@@ -1,10 +1,11 @@
 import pg from 'pg';
+import { withConnection } from './connection.ts';
 import type { DatabaseSettings } from './database-settings.ts';
 import { hasCode } from './error-code.ts';
 import { isUnavailable } from './errors.ts';
 import type { EncryptionKey, KeyRing } from './key-ring.ts';
 import { establishRegistry } from './registry-identity.ts';
-import { migrateRegistry, underMigrationLock } from './registry-migrator.ts';
+import { migrateRegistry, missingMigrations, underMigrationLock } from './registry-migrator.ts';
 
 export interface OpenRegistry {
   readonly registryId: string;
@@ -29,6 +30,30 @@ export async function openRegistry(
       const identity = await establishRegistry(client, keys);
       await client.query('COMMIT');
       return { ...identity, applied };
+    });
+  } catch (error) {
+    throw explained(error, settings);
+  }
+}
+
+/**
+ * Finds out who the registry is and changes nothing.
+ * @throws when it is not there or not up to date; else as {@link openRegistry} does
+ */
+export async function joinRegistry(
+  settings: DatabaseSettings,
+  keys: readonly EncryptionKey[],
+): Promise<Omit<OpenRegistry, 'applied'>> {
+  try {
+    return await withConnection(settings, { withinMs: 10_000 }, async (client) => {
+      const [missing] = await missingMigrations(client);
+      if (missing !== undefined)
+        throw new Error(`the registry lacks its migration ${missing}: "npm run migrate" applies it`);
+      // What a first start would write is taken back.
+      await client.query('BEGIN');
+      const identity = await establishRegistry(client, keys);
+      await client.query('ROLLBACK');
+      return identity;
     });
   } catch (error) {
     throw explained(error, settings);

@@ -9,6 +9,7 @@ import {
 import { hasCode } from './error-code.ts';
 import { reviveLostOperations } from './lost-operations.ts';
 import { operationNewsSql } from './operation-news.ts';
+import { inTransaction } from './pg-transaction.ts';
 import { readEvent, readOperation, type SqlRow, selectList } from './rows.ts';
 import { sharedSession } from './sql-session.ts';
 import { jobKey, operationTask } from './start-operation.ts';
@@ -109,30 +110,13 @@ export interface OperationJournalOptions {
 
 /** The journal on PostgreSQL. */
 export function createOperationJournal({ pool, leaseMs }: OperationJournalOptions): OperationJournal {
-  /** BEGIN travels with the first statement of `work`. */
-  async function inTransaction<T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
-    const client = await pool.connect();
-    let broken = false;
-    try {
-      const [, result] = await Promise.all([client.query('BEGIN'), work(client)]);
-      return result;
-    } catch (error) {
-      await client.query('ROLLBACK; SELECT pg_advisory_unlock_all()').catch(() => {
-        broken = true;
-      });
-      throw error;
-    } finally {
-      client.release(broken);
-    }
-  }
-
   /** Runs `work` and tells of it. COMMIT travels with what is told: when that is refused, it rolls back. */
   function recording(
     taken: TakenOperation,
     work: RecordedWork,
     newsOf: (messages: readonly string[]) => News,
   ): Promise<ProvisioningEvent[]> {
-    return inTransaction(async (client) => {
+    return inTransaction(pool, async (client) => {
       const session = sharedSession(client);
       const news = newsOf(await work(session));
       // Of several that fail the first one is told, and that is the one which makes the others fail.
@@ -230,14 +214,14 @@ export function createOperationJournal({ pool, leaseMs }: OperationJournalOption
         return { state: 'RUNNING', news: next === null ? news : [...news, begun(taken, next)] };
       }),
     finishCancelling: ({ operation: { id, fence } }) =>
-      inTransaction(async (client) => {
+      inTransaction(pool, async (client) => {
         const [row] = (await client.query<SqlRow>(finishCancellingSql, [id, fence])).rows;
         if (row === undefined) throw lost(id);
         await client.query('COMMIT');
         return readEvent(row);
       }),
     fail: (taken, position, reason, retryInMs) =>
-      inTransaction(async (client) => {
+      inTransaction(pool, async (client) => {
         const { id, tenantId, kind } = taken.operation;
         const news: readonly StepNews[] = [{ position, status: 'FAILED', message: reason }];
         const state = retryInMs === null ? 'FAILED' : 'PENDING';

@@ -71,6 +71,13 @@ export async function migrateRegistry(
   return applied;
 }
 
+/** The names of the migrations that the registry lacks; changes nothing. */
+export async function missingMigrations(client: pg.Client): Promise<readonly string[]> {
+  const { migrationDirectories } = await readMigrationList(migrationsDirectory);
+  const { finished } = await readHistory(client);
+  return migrationDirectories.map(({ path }) => path).filter((name) => !finished.has(name));
+}
+
 /** Says all at once what is missing, before anything is made. */
 async function requireRights(client: pg.Client, { user, database }: DatabaseSettings): Promise<void> {
   const { rows } = await client.query<{ lacking: string | null }>(`

@@ -3,9 +3,11 @@ import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from '@grpc/
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import type { Authenticate, Core } from '../core/core.ts';
+import { ConnectionPoolServiceService } from '../generated/proto/connectionpool/connection_pool.ts';
 import { HealthService } from '../generated/proto/grpc/health/v1/health.ts';
 import { TenantServiceService } from '../generated/proto/tenant/v1/tenant.ts';
 import { createCalls } from './calls.ts';
+import { createConnectionPoolService } from './connection-pool-service.ts';
 import { createDescriptorIndex } from './descriptor-index.ts';
 import { createHealthService, createServing } from './health-service.ts';
 import { createCallMetrics } from './metrics.ts';
@@ -64,7 +66,7 @@ export async function createGrpcServer({
   metrics,
   log,
 }: GrpcServerOptions): Promise<GrpcServer> {
-  const services = ['tenant.v1.TenantService'];
+  const services = ['tenant.v1.TenantService', 'connectionpool.ConnectionPoolService'];
   const draining = new AbortController();
   const serving = createServing();
   const calls = createCalls({
@@ -78,6 +80,7 @@ export async function createGrpcServer({
   setLogVerbosity(logVerbosity.NONE);
   const server = new Server(options);
   server.addService(tolerant(TenantServiceService), createTenantService(core, calls));
+  server.addService(tolerant(ConnectionPoolServiceService), createConnectionPoolService(core, calls));
   server.addService(tolerant(HealthService), createHealthService(serving, services, calls));
   if (reflection) {
     const descriptors = await readFile(new URL('../generated/descriptors.binpb', import.meta.url));

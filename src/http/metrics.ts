@@ -24,6 +24,8 @@ export interface MetricsOptions {
   readonly pool: () => PoolUsage;
   /** Asked whenever the metrics are read, once at a time. */
   readonly jobs: () => Promise<JobUsage>;
+  /** How many there are; asked likewise. */
+  readonly leases: () => Promise<number>;
 }
 
 export type Metrics = ReturnType<typeof createMetrics>;
@@ -33,7 +35,7 @@ export type GraphqlMetrics = Metrics['graphql'];
  * The metrics of this process. Names are fixed, dashboards use them; no label holds a tenant, an address or free text.
  * Others register theirs on the same `registry`.
  */
-export function createMetrics({ pool, jobs }: MetricsOptions) {
+export function createMetrics({ pool, jobs, leases }: MetricsOptions) {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
@@ -102,6 +104,17 @@ export function createMetrics({ pool, jobs }: MetricsOptions) {
       const usage = await jobsInTime();
       if (usage === null) this.remove();
       else this.set(usage.oldestSeconds);
+    },
+  });
+  const leasesInTime = readingInTime(leases);
+  new Gauge({
+    name: 'pool_leases',
+    help: "Leases of tenants' logins in the whole registry, the same in every process. Absent while the database does not answer.",
+    registers,
+    async collect() {
+      const count = await leasesInTime();
+      if (count === null) this.remove();
+      else this.set(count);
     },
   });
 

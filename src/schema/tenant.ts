@@ -2,14 +2,16 @@ import { pageSize } from '../core/validation.ts';
 import type { Builder } from './builder.ts';
 import { operationsConnection } from './connections.ts';
 import type { addOperation } from './operation.ts';
+import type { addTenantPool } from './tenant-pool.ts';
 import type { addTenantStatus } from './tenant-status.ts';
 
 interface Used {
   readonly tenantStatus: ReturnType<typeof addTenantStatus>;
   readonly operation: ReturnType<typeof addOperation>;
+  readonly tenantPool: ReturnType<typeof addTenantPool>;
 }
 
-export function addTenant(builder: Builder, { tenantStatus, operation }: Used) {
+export function addTenant(builder: Builder, { tenantStatus, operation, tenantPool }: Used) {
   // Not `t.connection`: that one also takes `last` and `before`.
   const operations = builder.connectionObject(
     { type: operation, name: 'TenantOperationsConnection' },
@@ -41,6 +43,15 @@ export function addTenant(builder: Builder, { tenantStatus, operation }: Used) {
       createdAt: t.expose('createdAt', { type: 'DateTime' }),
       updatedAt: t.expose('updatedAt', { type: 'DateTime' }),
       deletedAt: t.expose('deletedAt', { type: 'DateTime', nullable: true }),
+      pool: t.field({
+        type: tenantPool,
+        nullable: true,
+        description: 'Needs the role admin.',
+        authScopes: { admin: true },
+        // Counted along with the tenants, however many are asked for.
+        select: { _count: { select: { leases: true } } },
+        resolve: (tenant, _args, { core }) => core.leases.usageOf(tenant, tenant._count.leases),
+      }),
       operation: t.relation('operation', { nullable: true, description: 'The newest one.' }),
       operations: t.field({
         type: operations,

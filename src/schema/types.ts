@@ -13,6 +13,7 @@ import { addTenant } from './tenant.ts';
 import { addTenantFilter } from './tenant-filter.ts';
 import { addCreateTenantInput, addUpdateTenantInput } from './tenant-inputs.ts';
 import { addTenantOrder } from './tenant-order.ts';
+import { addTenantPool } from './tenant-pool.ts';
 import { addTenantStatus } from './tenant-status.ts';
 
 /** Adds every type but the roots, and answers what the root fields refer to. */
@@ -28,7 +29,7 @@ export function addTypes(builder: Builder) {
 
   addOperationStep(builder, stepStatus);
   const operation = addOperation(builder, { operationKind, operationState });
-  const tenant = addTenant(builder, { tenantStatus, operation });
+  const tenant = addTenant(builder, { tenantStatus, operation, tenantPool: addTenantPool(builder) });
 
   return {
     tenant,

@@ -15,6 +15,17 @@ export function tenantNames(tenantId: string): TenantNames {
   return { schema, owner: schema, rows: `${schema}_rows`, app: `${schema}_app` };
 }
 
+/** The login of one of the tenant's lease slots, which count from 1. */
+export function leaseLogin({ schema }: TenantNames, slot: number): string {
+  return `${schema}_l${slot}`;
+}
+
+/** The first name and the last one of the logins, the service's and those of leases, in the order of the server's index. */
+export function loginsOf({ schema, app }: TenantNames): { readonly first: string; readonly last: string } {
+  // A colon comes behind the digits.
+  return { first: app, last: `${schema}_l:` };
+}
+
 /** Whether a role is named like the login of a lease slot of the tenant: `…_l1`, `…_l2` and so on. */
 export function isLeaseLogin({ schema }: TenantNames, role: string): boolean {
   return role.startsWith(`${schema}_l`) && /^[1-9]\d*$/.test(role.slice(schema.length + 2));

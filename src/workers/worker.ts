@@ -1,19 +1,22 @@
 import { Logger, run } from 'graphile-worker';
 import type pg from 'pg';
 import type { Logger as Log } from 'pino';
-import type { OperationJournal } from '../core/ports.ts';
+import type { LeaseStore, OperationJournal } from '../core/ports.ts';
 import { expireIdempotencyKeys } from './expire-idempotency-keys.ts';
+import { expireLeases } from './expire-leases.ts';
 import { startLastingRunner } from './lasting-runner.ts';
+import { periodically } from './periodically.ts';
 
 export interface WorkerOptions {
   readonly pool: pg.Pool;
   readonly journal: OperationJournal;
+  readonly leases: Pick<LeaseStore, 'expired' | 'end' | 'endStrays'>;
   /** The queue's task of operations; its payload is `{ operationId }`. */
   readonly operationTask: string;
   readonly runOperation: (operationId: string) => Promise<void>;
   /** Operations at once in this process. */
   readonly concurrency: number;
-  /** How often lost operations are looked for, milliseconds. */
+  /** How often lost operations are looked for, and expired leases, milliseconds. */
   readonly sweepIntervalMs: number;
   readonly log: Log;
 }
@@ -25,20 +28,10 @@ export interface Worker {
 
 /** Runs the jobs of the queue, looks for operations whose runner died, and does the periodic work. */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
-  const { pool, journal, operationTask, runOperation, concurrency, sweepIntervalMs, log } = options;
-  let sweeping = false;
-  async function sweep(): Promise<void> {
-    // One at a time: those that wait would take all connections.
-    if (sweeping) return;
-    sweeping = true;
-    try {
-      const revived = await journal.revive();
-      if (revived > 0) log.info({ revived }, 'operations of a dead worker were queued again');
-    } catch (error) {
-      log.warn({ err: error }, 'the sweep for lost operations failed; it is repeated');
-    } finally {
-      sweeping = false;
-    }
+  const { pool, journal, leases, operationTask, runOperation, concurrency, sweepIntervalMs, log } = options;
+  async function revive(): Promise<void> {
+    const revived = await journal.revive();
+    if (revived > 0) log.info({ revived }, 'operations of a dead worker were queued again');
   }
   const start = () =>
     run({
@@ -63,11 +56,20 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     });
 
   const runner = await startLastingRunner(start, log);
-  await sweep();
-  const sweeper = setInterval(sweep, sweepIntervalMs);
+  const sweeper = periodically(sweepIntervalMs, revive, (error) =>
+    log.warn({ err: error }, 'the sweep for lost operations failed; it is repeated'),
+  );
+  // Apart from the other: a session that does not end must not keep the operations, nor the start.
+  const expirer = periodically(
+    sweepIntervalMs,
+    () => expireLeases(leases, log),
+    (error) => log.warn({ err: error }, 'the sweep for expired leases failed; it is repeated'),
+  );
+  await sweeper.first;
   return {
     stop() {
-      clearInterval(sweeper);
+      sweeper.stop();
+      expirer.stop();
       return runner.stop();
     },
   };

@@ -13,6 +13,7 @@ describe('defaults and deployments', () => {
       httpPort: 4000,
       role: 'all',
       database: { kind: 'embedded' },
+      pooler: null,
       redisUrl: null,
       dataDir: resolve('.data'),
       tenantMigrations: sql(),

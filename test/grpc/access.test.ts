@@ -3,6 +3,7 @@ import { Metadata } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ForbiddenError } from '../../src/core/errors.ts';
 import { type Role, roleIncludes, roles } from '../../src/core/model.ts';
+import { ConnectionPoolServiceService as pool } from '../../src/generated/proto/connectionpool/connection_pool.ts';
 import { HealthService } from '../../src/generated/proto/grpc/health/v1/health.ts';
 import { TenantServiceService as rpc } from '../../src/generated/proto/tenant/v1/tenant.ts';
 import { admit } from '../../src/grpc/access.ts';
@@ -22,7 +23,10 @@ const update = { id, name: 'Name', subdomain: '', status: '' };
 const list = { pageSize: 0, pageToken: '', status: [], tier: '', search: '', deleted: '' };
 
 /** Every method, called so that it fails or has no effect where the caller is admitted. */
-const methods: Record<keyof typeof rpc, { least: Role; call: (caller: Caller) => Promise<unknown> }> = {
+const methods: Record<
+  keyof typeof rpc | keyof typeof pool,
+  { least: Role; call: (caller: Caller) => Promise<unknown> }
+> = {
   createTenant: {
     least: 'editor',
     call: (caller) => caller.unary(rpc.createTenant, { name: '', subdomain: '', contactEmail: '', tier: '' }),
@@ -38,6 +42,15 @@ const methods: Record<keyof typeof rpc, { least: Role; call: (caller: Caller) =>
     least: 'viewer',
     call: (caller) => all(caller.stream(rpc.watchProvisioning, { tenantId: id, afterSequence: 0 })),
   },
+  getConnection: {
+    least: 'admin',
+    call: (caller) => caller.unary(pool.getConnection, { tenantId: id, dsn: '' }),
+  },
+  releaseConnection: {
+    least: 'admin',
+    call: (caller) => caller.unary(pool.releaseConnection, { connectionId: id }),
+  },
+  getPoolStats: { least: 'admin', call: (caller) => caller.unary(pool.getPoolStats, { tenantId: id }) },
 };
 
 async function outcome(token: string | null, call: (caller: Caller) => Promise<unknown>): Promise<string> {

@@ -18,11 +18,15 @@ afterAll(() => app[Symbol.asyncDispose]());
 
 test('the running service serves, as a whole and by name', async () => {
   using caller = connect(app.grpcAddress, null);
-  for (const service of ['', 'tenant.v1.TenantService']) {
+  for (const service of ['', 'tenant.v1.TenantService', 'connectionpool.ConnectionPoolService']) {
     expect(await caller.unary(health.check, { service })).toEqual({ status: Serving.SERVING });
   }
   expect(await caller.unary(health.list, {})).toEqual({
-    statuses: { '': { status: Serving.SERVING }, 'tenant.v1.TenantService': { status: Serving.SERVING } },
+    statuses: {
+      '': { status: Serving.SERVING },
+      'tenant.v1.TenantService': { status: Serving.SERVING },
+      'connectionpool.ConnectionPoolService': { status: Serving.SERVING },
+    },
   });
 });
 

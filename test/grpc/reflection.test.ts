@@ -64,6 +64,7 @@ test.each(['grpc-v1', 'grpc-v1alpha'])(
 test('the services and their methods can be listed', async () => {
   const services = await curl(app.grpcAddress, '--list-services', `http://${app.grpcAddress}`);
   expect(services.trim().split('\n').sort()).toEqual([
+    'connectionpool.ConnectionPoolService',
     'grpc.health.v1.Health',
     'grpc.reflection.v1.ServerReflection',
     'tenant.v1.TenantService',

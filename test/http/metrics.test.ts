@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { readJobStatistics } from '../../src/db/job-statistics.ts';
+import { countLeases } from '../../src/db/lease-store.ts';
 import { createPool } from '../../src/db/pool.ts';
 import { createMetrics, type JobUsage } from '../../src/http/metrics.ts';
 import { activeTenant, type CoreApp, editor, newTenant, startCore } from '../core/core-app.ts';
@@ -156,6 +157,7 @@ describe('the page', () => {
   const metrics = createMetrics({
     pool: () => ({ active: 2, idle: 3, waiting: 4, max: 5 }),
     jobs: async () => usage,
+    leases: async () => 10,
   });
 
   test('shows failures apart from successes, and zeros before the first', async () => {
@@ -174,6 +176,7 @@ describe('the page', () => {
       'provisioning_jobs{state="running"} 7',
       'provisioning_jobs{state="failed"} 8',
       'provisioning_oldest_job_age_seconds 9.5',
+      'pool_leases 10',
     ]);
   });
 
@@ -185,6 +188,7 @@ describe('the page', () => {
         asked += 1;
         return usage;
       },
+      leases: async () => 0,
     }).registry;
     await Promise.all([page.metrics(), page.metrics()]);
     expect(asked).toBe(1);
@@ -192,7 +196,7 @@ describe('the page', () => {
     expect(asked).toBe(2);
   });
 
-  test('leaves the jobs out when the database is not there', async () => {
+  test('leaves the jobs and the leases out when the database is not there', async () => {
     // Nobody listens on port 1.
     const nowhere = { host: '127.0.0.1', port: 1, user: 'nobody', password: 'none', database: 'none' };
     const pool = createPool(nowhere, { max: 1, name: 'test', onError: () => {} });
@@ -200,12 +204,14 @@ describe('the page', () => {
       const page = createMetrics({
         pool: () => ({ active: 0, idle: 0, waiting: 0, max: 1 }),
         jobs: () => readJobStatistics(pool),
+        leases: () => countLeases(pool),
       }).registry;
       const text = await page.metrics();
-      expect(text.match(/^provisioning_.*$/gm)).toBeNull();
-      expect(text.match(/^# TYPE provisioning_.*$/gm)).toEqual([
+      expect(text.match(/^(provisioning_|pool_leases).*$/gm)).toBeNull();
+      expect(text.match(/^# TYPE (provisioning_|pool_leases).*$/gm)).toEqual([
         '# TYPE provisioning_jobs gauge',
         '# TYPE provisioning_oldest_job_age_seconds gauge',
+        '# TYPE pool_leases gauge',
       ]);
     } finally {
       await pool.end();

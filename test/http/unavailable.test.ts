@@ -1,5 +1,6 @@
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
+import { createLeases } from '../../src/core/leases.ts';
 import { createOperations } from '../../src/core/operations.ts';
 import { createTenants } from '../../src/core/tenants.ts';
 import { createRules } from '../../src/core/validation.ts';
@@ -7,6 +8,7 @@ import { createWatch } from '../../src/core/watch.ts';
 import { createEventHistory } from '../../src/db/event-history.ts';
 import { readJobStatistics } from '../../src/db/job-statistics.ts';
 import { createKeyRing } from '../../src/db/key-ring.ts';
+import { countLeases, createLeaseStore } from '../../src/db/lease-store.ts';
 import { createPool, poolUsage } from '../../src/db/pool.ts';
 import { createRegistryClients } from '../../src/db/prisma-client.ts';
 import { createRegistry } from '../../src/db/registry.ts';
@@ -17,6 +19,7 @@ import { createMetrics } from '../../src/http/metrics.ts';
 import { createHttpServer } from '../../src/http/server.ts';
 import { issueToken } from '../../src/http/token.ts';
 import { createSchema } from '../../src/resolvers/schema.ts';
+import { createLeaseRoles } from '../../src/workers/lease-roles.ts';
 import { graphqlClient } from './graphql-client.ts';
 
 // Nobody listens on port 1.
@@ -33,7 +36,11 @@ test('a database that is out is UNAVAILABLE, over every kind of operation', asyn
   const registry = createRegistry({ client: prisma, pool, keyRing });
   const log = pino({ level: 'silent' });
   const feed = parts.use(await createLocalFeed(log));
-  const metrics = createMetrics({ pool: () => poolUsage(pool), jobs: () => readJobStatistics(pool) });
+  const metrics = createMetrics({
+    pool: () => poolUsage(pool),
+    jobs: () => readJobStatistics(pool),
+    leases: () => countLeases(pool),
+  });
   const server = parts.use(
     await createHttpServer({
       host: '127.0.0.1',
@@ -55,6 +62,15 @@ test('a database that is out is UNAVAILABLE, over every kind of operation', asyn
           tenants: createTenants({ registry, feed, rules: createRules(new Set()), digest: keyRing.digest }),
           operations: createOperations({ registry, feed }),
           watch: createWatch({ history: createEventHistory(pool), feed, rereadIntervalMs: 1_000 }),
+          leases: createLeases({
+            store: createLeaseStore({ pool, roles: createLeaseRoles('none') }),
+            registry,
+            connectionsFor: () => 1,
+            usage: () => ({ active: 0, idle: 0, waiting: 0 }),
+            server: nowhere,
+            endpoint: nowhere,
+            durationMs: 1_000,
+          }),
         },
         prismaIncludingDeleted: includingDeleted,
       },

@@ -19,7 +19,7 @@ describe('npm run migrate', () => {
     const dataDir = directory.path;
     const first = await runToEnd({ dataDir, command: migrate });
     expect(first).toMatchObject({ code: 0, stderr: '' });
-    expect(first.stdout).toMatch(/\nApplied 20\d{12}_registry\.\n$/);
+    expect(first.stdout).toMatch(/\nApplied 20\d{12}_registry(, 20\d{12}_\w+)*\.\n$/);
     expect(await processesOn(dataDir)).toEqual([]);
 
     const second = await runToEnd({ dataDir, command: migrate });
@@ -46,7 +46,7 @@ describe('npm run migrate', () => {
     const options = { dataDir: directory.path, args: databaseArguments(database.settings) };
     const end = await runToEnd({ ...options, command: migrate });
     expect(end).toMatchObject({ code: 0, stderr: '' });
-    expect(end.stdout).toMatch(/\nApplied 20\d{12}_registry\.\n$/);
+    expect(end.stdout).toMatch(/\nApplied 20\d{12}_registry(, 20\d{12}_\w+)*\.\n$/);
     await using service = await startService(options);
     expect(service.stdout()).not.toContain('the registry was migrated');
   });

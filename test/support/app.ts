@@ -44,6 +44,7 @@ const timings: Timings = {
   rereadIntervalMs: 10_000,
   leaseMs: 10_000,
   sweepIntervalMs: 500,
+  connectionLeaseMs: 15 * 60_000,
   stepLimitMs: 60_000,
   firstRetryMs: 500,
   drainMs: 5_000,

@@ -1,28 +1,27 @@
 import { asRoleAdmin, roleAdminOf } from '../role-admin.ts';
-import { type Step, type StepContext, StepError } from '../step.ts';
+import type { Step, StepContext } from '../step.ts';
+import { loginsOf } from '../tenant-names.ts';
+import { endSessions as endSessionsOf } from '../tenant-sessions.ts';
 import { ownRoles } from './own-roles.ts';
 
-/** Nobody logs in as the tenant any more. */
+/** Nobody logs in as the tenant any more, neither the service nor who holds a lease. */
 export const revokeAccess: Step = {
-  probe: async (context) => !(await canLogIn(context)),
-  apply: forbidLogin,
+  probe: async (context) => (await openLogins(context)).length === 0,
+  apply: forbidLogins,
   async undo(context) {
     if (!(await canLogIn(context))) await allowLogin(context);
   },
 };
 
 /**
- * What is logged in ends; a step behind the revocation, which must be committed first. Before access is granted it has
- * nothing to end, but undoes what came of that: when the login is forbidden again.
+ * What is logged in ends, and the leases with it; a step behind the revocation, which must be committed first. Before
+ * access is granted it has nothing to end, but undoes what came of that: when the login is forbidden again.
  */
 export const endSessions: Step = {
   probe: async () => false,
   apply: endAll,
-  verify: noneIsLeft,
   async undo(context) {
-    if (await canLogIn(context)) return;
-    await endAll(context);
-    await noneIsLeft(context);
+    if (!(await canLogIn(context))) await endAll(context);
   },
 };
 
@@ -31,7 +30,7 @@ export const grantAccess: Step = {
   probe: canLogIn,
   apply: allowLogin,
   async undo(context) {
-    if (await canLogIn(context)) await forbidLogin(context);
+    if (await canLogIn(context)) await forbidLogins(context);
   },
 };
 
@@ -41,7 +40,7 @@ export const grantAccess: Step = {
 export const restoreAccess: Step = {
   ...grantAccess,
   probe: async (context) => (await canLogIn(context)) !== isSuspended(context),
-  apply: (context) => (isSuspended(context) ? forbidLogin(context) : allowLogin(context)),
+  apply: (context) => (isSuspended(context) ? forbidLogins(context) : allowLogin(context)),
 };
 
 export function isSuspended({ tenantStatus }: StepContext): boolean {
@@ -50,34 +49,37 @@ export function isSuspended({ tenantStatus }: StepContext): boolean {
 
 /** @throws {PermanentStepError} when the role belongs to somebody else */
 async function canLogIn(context: StepContext): Promise<boolean> {
-  return (await ownRoles(context)).get(context.names.app)?.canLogIn === true;
+  return (await openLogins(context)).includes(context.names.app);
 }
 
+/** The tenant's roles that can log in: the service's, and those of leases. */
+async function openLogins(context: StepContext): Promise<string[]> {
+  return [...(await ownRoles(context))].filter(([, role]) => role.canLogIn).map(([name]) => name);
+}
+
+/** Of the service alone: leases have ended, and are taken anew. */
 async function allowLogin(context: StepContext): Promise<void> {
-  await alterLogin(context, 'LOGIN');
+  await alter(context, [context.names.app], 'LOGIN');
 }
 
-async function forbidLogin(context: StepContext): Promise<void> {
-  await alterLogin(context, 'NOLOGIN');
+async function forbidLogins(context: StepContext): Promise<void> {
+  const { sql, tenantId } = context;
+  // Who ends a lease alters its role, and holds its row meanwhile.
+  await sql.query('SELECT FROM leases WHERE tenant_id = $1 ORDER BY slot FOR UPDATE', [tenantId]);
+  await alter(context, await openLogins(context), 'NOLOGIN');
 }
 
-async function alterLogin(
+async function alter(
   { sql, names, registryId }: StepContext,
+  logins: readonly string[],
   right: 'LOGIN' | 'NOLOGIN',
 ): Promise<void> {
   const { before, after } = asRoleAdmin(await roleAdminOf(sql, registryId, names.owner));
-  await sql.query(`${before}ALTER ROLE ${names.app} ${right}${after}`);
+  const statements = logins.map((login) => `ALTER ROLE ${login} ${right}`);
+  await sql.query(`${before}${statements.join(';\n')}${after}`);
 }
 
-async function endAll({ sql, names }: StepContext): Promise<void> {
-  await sql.query('SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = $1', [
-    names.app,
-  ]);
-}
-
-async function noneIsLeft({ sql, names }: StepContext): Promise<void> {
-  // What a transaction has seen of the sessions once, it goes on seeing.
-  await sql.query('SELECT pg_stat_clear_snapshot()');
-  const left = await sql.query('SELECT FROM pg_stat_activity WHERE usename = $1', [names.app]);
-  if (left.length > 0) throw new StepError('not every session of the tenant could be ended');
+async function endAll({ sql, names, mark, tenantId }: StepContext): Promise<void> {
+  await endSessionsOf(sql, { ...loginsOf(names), mark });
+  await sql.query('DELETE FROM leases WHERE tenant_id = $1', [tenantId]);
 }

@@ -9,6 +9,7 @@ const registryTables = [
   'provisioning_events',
   'idempotency_keys',
   'tenant_credentials',
+  'leases',
   'tenant_migrations',
   'registry',
   'encryption_keys',
