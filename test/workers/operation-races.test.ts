@@ -81,7 +81,7 @@ async function remains(id: string, on = administrator) {
   return found;
 }
 const nothing = { schema: false, roles: 0, login: false, sessions: false };
-const locked = { schema: true, roles: 2, login: false, sessions: false };
+const locked = { schema: true, roles: 3, login: false, sessions: false };
 const open = { ...locked, login: true };
 
 describe('a cancellation in the middle of a step', () => {
