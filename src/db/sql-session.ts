@@ -44,3 +44,22 @@ export async function withOwnSession(
     client.release(true);
   }
 }
+
+/** Runs `work` in a transaction on a connection of the pool. */
+export async function withTransaction<T>(
+  pool: pg.Pool,
+  work: (session: SqlSession) => Promise<T>,
+): Promise<T> {
+  const client = await pool.connect();
+  let isDone = false;
+  try {
+    await client.query('BEGIN');
+    const result = await work(sqlSession(client));
+    await client.query('COMMIT');
+    isDone = true;
+    return result;
+  } finally {
+    // With the connection ends what was not committed.
+    client.release(!isDone);
+  }
+}
