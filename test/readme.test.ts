@@ -70,7 +70,13 @@ test('the README lists every flag, and no other', () => {
 });
 
 test('the files that the README and the guides link to exist', async () => {
-  const pages = ['README.md', 'CONTRIBUTING.md', 'docs/architecture.md', 'docs/tenant-migrations.md'];
+  const pages = [
+    'README.md',
+    'CONTRIBUTING.md',
+    'docs/architecture.md',
+    'docs/tenant-migrations.md',
+    'docs/pools.md',
+  ];
   for (const page of pages) {
     const text = await readFile(join(root, page), 'utf8');
     for (const [, target = ''] of text.matchAll(/\]\((?!https?:)([^)#]+)\)/g)) {

@@ -42,15 +42,13 @@ export interface TenantConnections {
   readonly kept: number;
   /** Those of them that nobody uses. */
   readonly idle: number;
-  /** Since when the one has been idle that was used least recently: a number that grows. Infinity when none is. */
+  /** Since when the one has been idle that was used least recently, by `performance.now()`; Infinity when none is. */
   readonly idleSince: number;
   /** Lends one that is idle, or opens one; the caller has seen to it that it may. */
   take(onTaken: (connection: Connection) => void, onFailed: (error: unknown) => void): void;
   /** Closes the one that has been idle for the longest time. */
   closeIdle(): void;
 }
-
-let moments = 0;
 
 export function createTenantConnections(options: TenantConnectionsOptions): TenantConnections {
   const { server, role, schema, limits } = options;
@@ -119,7 +117,7 @@ export function createTenantConnections(options: TenantConnectionsOptions): Tena
       giveBack() {
         lent.delete(client);
         done();
-        if (idle() > returns.length) returns.push(++moments);
+        if (idle() > returns.length) returns.push(performance.now());
       },
       close: () => done(true),
     };

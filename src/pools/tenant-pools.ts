@@ -36,6 +36,7 @@ export interface TenantPoolsOptions {
   readonly onEviction: () => void;
 }
 
+/** Milliseconds and numbers. */
 export interface PoolLimits extends ConnectionLimits {
   /** How long a borrower waits for its turn. */
   readonly waitMs: number;
@@ -43,6 +44,8 @@ export interface PoolLimits extends ConnectionLimits {
   readonly accountMs: number;
   /** How often a connection is lent in a row to one tenant while others wait. */
   readonly turnsInARow: number;
+  /** How long a connection must have been idle to be closed for a tenant that has one already and wants more. */
+  readonly settledMs: number;
 }
 
 const usualLimits: PoolLimits = {
@@ -52,6 +55,7 @@ const usualLimits: PoolLimits = {
   waitMs: 5_000,
   accountMs: 1_000,
   turnsInARow: 8,
+  settledMs: 200,
 };
 
 export interface PoolCounts {
@@ -100,7 +104,7 @@ export function createTenantPools(options: TenantPoolsOptions): TenantPools {
   // What a connection does is no concern of the request that happened to open it: its signal stays behind.
   const own = new AsyncResource('TenantPools');
   const tenants = new Map<string, Tenant>();
-  const turns = createTurns({ budget, turnsInARow: limits.turnsInARow, onEviction: options.onEviction });
+  const turns = createTurns({ ...limits, budget, onEviction: options.onEviction });
   const serve = () => own.runInAsyncScope(turns.serve);
   let draining: PromiseWithResolvers<void> | null = null;
 

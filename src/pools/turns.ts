@@ -24,11 +24,19 @@ export interface TurnsOptions {
   readonly budget: number;
   /** How often a connection is lent in a row to one tenant while others wait; logging in costs more than a short turn. */
   readonly turnsInARow: number;
+  /**
+   * How long a connection must have been idle to be closed for a tenant that has one already and wants more, milliseconds.
+   * It would often be missed a moment later.
+   */
+  readonly settledMs: number;
   /** A connection is closed to make room for another tenant. */
   readonly onEviction: () => void;
 }
 
-/** Who gets the next connection: tenants that wait take turns, whatever the number of their waiters. */
+/**
+ * Who gets the next connection. Tenants that wait take turns, whatever the number of their waiters; those that have no
+ * connection come first.
+ */
 export interface Turns {
   /** Puts the waiter behind the others of its tenant, and the tenant behind the others that wait. */
   wait(party: Party, waiter: Waiter): void;
@@ -42,29 +50,36 @@ export interface Turns {
   closed(party: Party): void;
 }
 
-export function createTurns({ budget, turnsInARow, onEviction }: TurnsOptions): Turns {
+export function createTurns({ budget, turnsInARow, settledMs, onEviction }: TurnsOptions): Turns {
   /** Those that have waiters; who is served goes to the end. */
   const waiting = new Set<Party>();
   const connected = new Set<Party>();
   let open = 0;
-  /** How often a connection was lent in a row while others waited. */
+  /** How often a connection was lent in a row while others waited for it. */
   const turns = new WeakMap<object, number>();
+  let settling: NodeJS.Timeout | undefined;
 
-  /** Whether anybody but `except` waits in vain: for more connections than there is or will soon be room for. */
-  function isShort(except: Party | null): boolean {
+  const isHungry = ({ connections }: Party) => connections.kept === 0;
+
+  /** Whether those who wait want more, each as many as `wantOf` says, than there is or will soon be room for. */
+  function isShort(wantOf: (party: Party) => number): boolean {
     let room = budget - open;
     for (const { connections } of connected) room += connections.open - connections.kept;
     for (const party of waiting) {
-      if (party === except) continue;
-      room -= Math.max(0, Math.min(party.waiters.size, party.max - party.connections.open));
+      room -= wantOf(party);
       if (room < 0) return true;
     }
     return false;
   }
 
-  function serveOne(party: Party): boolean {
+  const oneIfHungry = (party: Party) => (isHungry(party) ? 1 : 0);
+  const asManyAsAllowed = ({ waiters, max, connections }: Party) =>
+    Math.max(0, Math.min(waiters.size, max - connections.open));
+
+  /** @param isRoomTaken what is free belongs to others, who have nothing */
+  function serveOne(party: Party, isRoomTaken: boolean): boolean {
     const { connections, waiters, lent, max } = party;
-    const mayOpen = open < budget && connections.open < max;
+    const mayOpen = open < budget && connections.open < max && (isHungry(party) || !isRoomTaken);
     if (lent >= max || (connections.idle <= 0 && !mayOpen)) return false;
     const [waiter] = waiters;
     if (waiter === undefined) return false;
@@ -73,17 +88,53 @@ export function createTurns({ budget, turnsInARow, onEviction }: TurnsOptions): 
     return true;
   }
 
-  /** Closes the connection that was used least recently. @returns false when all are in use */
-  function evict(): boolean {
+  /** The one with the connection that was used least recently; null when all are in use. */
+  function leastRecent(): Party | null {
     let oldest: Party | null = null;
     for (const party of connected) {
       if (party.connections.idleSince < (oldest?.connections.idleSince ?? Number.POSITIVE_INFINITY))
         oldest = party;
     }
-    if (oldest === null) return false;
-    oldest.connections.closeIdle();
-    onEviction();
-    return true;
+    return oldest;
+  }
+
+  /** Closes idle connections for those who want some and cannot have them, the one first that was used least recently. */
+  function makeRoom(): void {
+    clearTimeout(settling);
+    for (;;) {
+      const victim = leastRecent();
+      if (victim === null) return;
+      if (!isShort(oneIfHungry)) {
+        if (!isShort(asManyAsAllowed)) return;
+        const left = victim.connections.idleSince + settledMs - performance.now();
+        if (left > 0) {
+          settling = setTimeout(serve, Math.ceil(left));
+          return;
+        }
+      }
+      victim.connections.closeIdle();
+      onEviction();
+    }
+  }
+
+  function serve(): void {
+    const isRoomTaken = open + hungry() >= budget;
+    // A set goes on with what is added meanwhile, so this ends when nobody who is left can be served.
+    for (const party of waiting) {
+      if (!serveOne(party, isRoomTaken) || party.waiters.size === 0) continue;
+      waiting.delete(party);
+      waiting.add(party);
+    }
+    makeRoom();
+  }
+
+  /** How many have nothing and wait; counts no further than the budget. */
+  function hungry(): number {
+    let count = 0;
+    for (const party of waiting) {
+      if (isHungry(party) && ++count >= budget) break;
+    }
+    return count;
   }
 
   function leave(party: Party, waiter: Waiter): void {
@@ -97,18 +148,17 @@ export function createTurns({ budget, turnsInARow, onEviction }: TurnsOptions): 
       waiting.add(party);
     },
     leave,
-    serve() {
-      // A set goes on with what is added meanwhile, so this ends when nobody who is left can be served.
-      for (const party of waiting) {
-        if (!serveOne(party) || party.waiters.size === 0) continue;
-        waiting.delete(party);
-        waiting.add(party);
-      }
-      while (isShort(null) && evict());
-    },
-    mustYield(party, connection) {
-      const { client } = connection;
-      if (!isShort(party)) {
+    serve,
+    mustYield(party, { client }) {
+      // From who has more, also those may take who have some.
+      const { kept } = party.connections;
+      const claim = (other: Party) =>
+        other !== party &&
+        (isHungry(other) || other.connections.kept + 2 <= kept) &&
+        asManyAsAllowed(other) > 0
+          ? 1
+          : 0;
+      if (!isShort(claim)) {
         turns.delete(client);
         return false;
       }

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { eventually } from '../support/eventually.ts';
 import { hold, type PoolsBed, pidFor, startPoolsBed, type TestPools, untilTotals } from './pools-bed.ts';
 
 let bed: PoolsBed;
@@ -117,22 +118,64 @@ describe('tenants that wait', () => {
   test('are not starved by one that never stops asking', async () => {
     const turnsInARow = 4;
     await using pools = bed.pools({ budget: 1, limits: { turnsInARow, waitMs: 60_000 } });
-    let done = '';
+    let served = '';
     let asking = true;
+    const othersWait = () => pools.usage(b).waiting + pools.usage(c).waiting > 0;
     const noisy = Array.from({ length: 30 }, async () => {
-      while (asking) await pools.withTenant(a, async () => (done += 'a'));
+      while (asking) await pools.withTenant(a, async () => (served += othersWait() ? 'A' : 'a'));
     });
-    const between: number[] = [];
-    for (let round = 0; round < 10; round++) {
-      const from = done.length;
-      await Promise.all([b, c].map((id) => pools.withTenant(id, async () => (done += '.'))));
-      between.push(done.slice(from).replaceAll('.', '').length);
-    }
+    for (let round = 0; round < 10; round++)
+      await Promise.all([b, c].map((id) => pools.withTenant(id, async () => (served += '.'))));
     asking = false;
     await Promise.all(noisy);
     // The turns of one row, and the one that had begun.
-    expect(Math.max(...between)).toBeLessThanOrEqual(turnsInARow + 1);
-    expect(between.filter((count) => count > 0).length).toBeGreaterThan(5);
+    const whileOthersWaited = served.split('.').map((row) => row.replaceAll('a', '').length);
+    expect(Math.max(...whileOthersWaited)).toBeLessThanOrEqual(turnsInARow + 1);
+    expect(Math.max(...whileOthersWaited)).toBeGreaterThan(1);
+  });
+
+  test('have their share when there is not enough for all: who has more gives to who has less', async () => {
+    await using pools = bed.pools({ budget: 4, limits: { turnsInARow: 1 } });
+    const ofA = await Promise.all([1, 2, 3, 4].map(() => hold(pools, a)));
+    const more = [1, 2, 3, 4].map(() => hold(pools, a));
+    const ofB = [1, 2, 3].map(() => hold(pools, b));
+    await untilTotals(pools, { waiting: 7 });
+    for (const expected of [
+      { ofA: 3, ofB: 1 },
+      { ofA: 2, ofB: 2 },
+      { ofA: 2, ofB: 2 },
+    ]) {
+      await ofA.pop()?.release();
+      await eventually(() => pools.usage(b).active === expected.ofB, 10_000);
+      expect(pools.usage(a).active).toBe(expected.ofA);
+    }
+    await ofA.pop()?.release();
+    for (const held of [...more, ...ofB]) void held.then(({ release }) => release());
+    await Promise.all([...more, ...ofB]);
+  });
+
+  test('for more than they have take nothing that is used again in a moment', async () => {
+    await using pools = bed.pools({ budget: 2, limits: { settledMs: 60_000, waitMs: 60_000 } });
+    await Promise.all([pidFor(pools, a), pidFor(pools, b)]);
+    const held = await hold(pools, a);
+    const second = pidFor(pools, a);
+    await untilTotals(pools, { active: 1, idle: 1, waiting: 1 });
+    await pidFor(pools, b);
+    expect(pools.evictions()).toBe(0);
+    // Who has nothing does not wait for that.
+    await pidFor(pools, c);
+    expect(pools.evictions()).toBe(1);
+    await held.release();
+    expect(await second).toBe(held.pid);
+  });
+
+  test('for more than they have get what has been idle for a while, without anybody giving back', async () => {
+    await using pools = bed.pools({ budget: 2, limits: { settledMs: 30, waitMs: 60_000 } });
+    await Promise.all([pidFor(pools, a), pidFor(pools, b)]);
+    const held = await hold(pools, a);
+    expect(await pidFor(pools, a)).not.toBe(held.pid);
+    expect(pools.usage(b)).toEqual({ active: 0, idle: 0, waiting: 0 });
+    await held.release();
   });
 });
 
