@@ -1,9 +1,6 @@
 import type pg from 'pg';
 import type { SqlSession } from '../core/ports.ts';
 
-/** How long bringing a session back to its beginnings may take, milliseconds; what is left to run comes before it. */
-const resetWithinMs = 5_000;
-
 /** A connection as its borrower sees it, until it is `over`. */
 export function borrowedSession(client: pg.Client): { readonly session: SqlSession; over(): void } {
   let isOver = false;
@@ -26,13 +23,8 @@ export function borrowedSession(client: pg.Client): { readonly session: SqlSessi
  * @throws when that does not succeed; the connection is to be closed then
  */
 export async function resetSession(client: pg.Client): Promise<void> {
-  const late = setTimeout(() => abandon(client), resetWithinMs);
-  try {
-    if (client.getTransactionStatus() !== 'I') await client.query('ROLLBACK');
-    await client.query('DISCARD ALL');
-  } finally {
-    clearTimeout(late);
-  }
+  if (client.getTransactionStatus() !== 'I') await client.query('ROLLBACK');
+  await client.query('DISCARD ALL');
 }
 
 /** Closes a connection at once, in the middle of whatever it does; the server may notice later. */

@@ -40,6 +40,8 @@ export interface TenantPoolsOptions {
 export interface PoolLimits extends ConnectionLimits {
   /** How long a borrower waits for its turn. */
   readonly waitMs: number;
+  /** How long bringing a session back to its beginnings may take. */
+  readonly resetMs: number;
   /** How long what the registry said about a tenant is believed when one more connection is opened. */
   readonly accountMs: number;
   /** How often a connection is lent in a row to one tenant while others wait. */
@@ -53,6 +55,7 @@ const usualLimits: PoolLimits = {
   ageMs: 30 * 60_000,
   uses: 5_000,
   waitMs: 5_000,
+  resetMs: 5_000,
   accountMs: 1_000,
   turnsInARow: 8,
   settledMs: 200,
@@ -208,7 +211,12 @@ export function createTenantPools(options: TenantPoolsOptions): TenantPools {
     const mayStay = () =>
       draining === null && suspicions === tenant.suspicions && tenant.connections.kept <= tenant.max;
     let stays = mayStay() && !turns.mustYield(tenant, connection);
-    if (stays && !isNew) stays = await resetSession(connection.client).then(mayStay, () => false);
+    if (stays && !isNew) {
+      // What the borrower did not wait for comes first; it has only so much time.
+      const late = setTimeout(() => void endWork(tenant, [connection]), limits.resetMs);
+      stays = await resetSession(connection.client).then(mayStay, () => false);
+      clearTimeout(late);
+    }
     tenant.borrowed.delete(connection);
     tenant.lent--;
     if (stays) connection.giveBack();
@@ -247,7 +255,10 @@ export function createTenantPools(options: TenantPoolsOptions): TenantPools {
     serve();
     signal?.addEventListener('abort', onAbort, { once: true });
     if (tenant.waiters.has(waiter)) {
-      deadline = setTimeout(() => leave(tooLate(tenant)), limits.waitMs);
+      deadline = setTimeout(() => {
+        // Who has left the queue is being logged in, which has a bound of its own.
+        if (tenant.waiters.has(waiter)) leave(tooLate(tenant));
+      }, limits.waitMs);
     }
     return promise;
   }

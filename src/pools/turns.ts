@@ -59,7 +59,8 @@ export function createTurns({ budget, turnsInARow, settledMs, onEviction }: Turn
   const turns = new WeakMap<object, number>();
   let settling: NodeJS.Timeout | undefined;
 
-  const isHungry = ({ connections }: Party) => connections.kept === 0;
+  /** Has nothing, and may have something: a connection that broke is lent until its borrower gives it back. */
+  const isHungry = ({ connections, lent, max }: Party) => connections.kept === 0 && lent < max;
 
   /** Whether those who wait want more, each as many as `wantOf` says, than there is or will soon be room for. */
   function isShort(wantOf: (party: Party) => number): boolean {
@@ -73,8 +74,8 @@ export function createTurns({ budget, turnsInARow, settledMs, onEviction }: Turn
   }
 
   const oneIfHungry = (party: Party) => (isHungry(party) ? 1 : 0);
-  const asManyAsAllowed = ({ waiters, max, connections }: Party) =>
-    Math.max(0, Math.min(waiters.size, max - connections.open));
+  const asManyAsAllowed = ({ waiters, max, lent, connections }: Party) =>
+    Math.max(0, Math.min(waiters.size, max - connections.open, max - lent));
 
   /** @param isRoomTaken what is free belongs to others, who have nothing */
   function serveOne(party: Party, isRoomTaken: boolean): boolean {
@@ -108,7 +109,7 @@ export function createTurns({ budget, turnsInARow, settledMs, onEviction }: Turn
         if (!isShort(asManyAsAllowed)) return;
         const left = victim.connections.idleSince + settledMs - performance.now();
         if (left > 0) {
-          settling = setTimeout(serve, Math.ceil(left));
+          settling = setTimeout(serve, Math.ceil(left)).unref();
           return;
         }
       }

@@ -202,6 +202,17 @@ test('a login that has set another search path for itself still works in its sch
   expect(found).toEqual([{ schemas: `{${tenantNames(c).schema}}` }]);
 });
 
+test('a statement that its borrower did not wait for is ended when it takes long', async () => {
+  await using pools = bed.pools({ max: 1, limits: { resetMs: 20 } });
+  const pid = await pools.withTenant(a, async (session) => {
+    const own = await pidOf(session);
+    void session.query('SELECT pg_sleep(600)').catch(() => {});
+    return own;
+  });
+  await eventually(async () => !(await bed.sessions(a)).includes(pid), 10_000);
+  expect(await pidFor(pools, a)).not.toBe(pid);
+});
+
 describe('a caller who is gone', () => {
   test('waits no more, and nobody is held up', async () => {
     await using pools = bed.pools({ max: 1 });

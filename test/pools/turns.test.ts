@@ -179,6 +179,21 @@ describe('tenants that wait', () => {
   });
 });
 
+test('a broken connection that is still in its borrower’s hands makes no room, and takes none from others', async () => {
+  await using pools = bed.pools({ budget: 2, max: 1, limits: { waitMs: 60_000 } });
+  const held = await hold(pools, a);
+  const ofB = await pidFor(pools, b);
+  await bed.app.sql('SELECT pg_terminate_backend($1, 5000)', [held.pid]);
+  await expect(held.session.query('SELECT')).rejects.toThrow();
+  const waiting = pidFor(pools, a);
+  await untilTotals(pools, { waiting: 1 });
+  expect(await pidFor(pools, b)).toBe(ofB);
+  expect(pools.usage(a)).toEqual({ active: 1, idle: 0, waiting: 1 });
+  await held.release();
+  expect(await waiting).not.toBe(held.pid);
+  expect(pools.evictions()).toBe(0);
+});
+
 describe('who waits in vain', () => {
   test('for a connection of its tenant is told so, and is in nobody’s way', async () => {
     await using pools = bed.pools({ max: 1, limits: { waitMs: 20 } });
