@@ -3,16 +3,14 @@ import { currentSignal } from '../core/cancellation.ts';
 import { InvalidStateError, LimitExceededError, NotFoundError, UnavailableError } from '../core/errors.ts';
 import type { EventFeed, SqlSession } from '../core/ports.ts';
 import { parse, uuid } from '../core/validation.ts';
+import { createAsking } from './asking.ts';
 import { abandon, backendOf, borrowedSession, resetSession } from './borrowed-session.ts';
-import { type AccountReader, createAccountReader, type TenantAccount } from './tenant-account.ts';
-import {
-  type Connection,
-  type ConnectionLimits,
-  createTenantConnections,
-  type TenantConnections,
-} from './tenant-connections.ts';
+import { type PoolLimits, usualLimits } from './pool-limits.ts';
+import { type Borrowed, countsOf, type PoolCounts, type Tenant } from './tenant.ts';
+import { createAccountReader, type TenantAccount } from './tenant-account.ts';
+import { type Connection, createTenantConnections } from './tenant-connections.ts';
 import type { TenantServer } from './tenant-session.ts';
-import { createTurns, type Party, type Waiter } from './turns.ts';
+import { createTurns, type Waiter } from './turns.ts';
 
 export interface TenantPoolsOptions {
   readonly server: TenantServer;
@@ -36,39 +34,6 @@ export interface TenantPoolsOptions {
   readonly onEviction: () => void;
 }
 
-/** Milliseconds and numbers. */
-export interface PoolLimits extends ConnectionLimits {
-  /** How long a borrower waits for its turn. */
-  readonly waitMs: number;
-  /** How long bringing a session back to its beginnings may take. */
-  readonly resetMs: number;
-  /** How long what the registry said about a tenant is believed when one more connection is opened. */
-  readonly accountMs: number;
-  /** How often a connection is lent in a row to one tenant while others wait. */
-  readonly turnsInARow: number;
-  /** How long a connection must have been idle to be closed for a tenant that has one already and wants more. */
-  readonly settledMs: number;
-}
-
-const usualLimits: PoolLimits = {
-  idleMs: 30_000,
-  ageMs: 30 * 60_000,
-  uses: 5_000,
-  waitMs: 5_000,
-  resetMs: 5_000,
-  accountMs: 1_000,
-  turnsInARow: 8,
-  settledMs: 200,
-};
-
-export interface PoolCounts {
-  /** Lent, or being opened for somebody. */
-  readonly active: number;
-  readonly idle: number;
-  /** Borrowers that have no connection yet. */
-  readonly waiting: number;
-}
-
 export interface TenantPools extends AsyncDisposable {
   /**
    * Runs `work` on a connection that is logged in as the tenant's `…_app` role, its search path the tenant's schema
@@ -87,19 +52,6 @@ export interface TenantPools extends AsyncDisposable {
   drain(withinMs: number): Promise<void>;
 }
 
-interface Tenant extends Party {
-  readonly role: string;
-  readonly account: AccountReader;
-  readonly connections: TenantConnections;
-  readonly borrowed: Set<Connection>;
-  max: number;
-  lent: number;
-  /** Calls of `withTenant` that are under way. */
-  callers: number;
-  /** Connections from before the last suspicion are not lent again. */
-  suspicions: number;
-}
-
 /** Connections into tenants' schemas: a pool of `pg` per tenant, under one budget (docs/decisions/0011). */
 export function createTenantPools(options: TenantPoolsOptions): TenantPools {
   const { budget, server, reaching, onError } = options;
@@ -110,6 +62,8 @@ export function createTenantPools(options: TenantPoolsOptions): TenantPools {
   const turns = createTurns({ ...limits, budget, onEviction: options.onEviction });
   const serve = () => own.runInAsyncScope(turns.serve);
   let draining: PromiseWithResolvers<void> | null = null;
+  /** The time of the drain is up. */
+  let isOver = false;
 
   const unsubscribe = options.feed.subscribe({
     event({ tenantId }) {
@@ -160,7 +114,7 @@ export function createTenantPools(options: TenantPoolsOptions): TenantPools {
 
   function forget(tenantId: string, { callers, connections }: Tenant): void {
     if (callers === 0 && connections.open === 0) tenants.delete(tenantId);
-    if (allClosed()) draining?.resolve();
+    if (draining !== null && allClosed()) draining.resolve();
   }
 
   function allClosed(): boolean {
@@ -204,8 +158,7 @@ export function createTenantPools(options: TenantPoolsOptions): TenantPools {
   /** For the next one who waits; `isNew`: nobody has used it. */
   async function giveBack(
     tenant: Tenant,
-    connection: Connection,
-    suspicions: number,
+    { connection, suspicions }: Borrowed,
     isNew = false,
   ): Promise<void> {
     const mayStay = () =>
@@ -225,42 +178,18 @@ export function createTenantPools(options: TenantPoolsOptions): TenantPools {
   }
 
   /** A connection in its turn. */
-  function turn(tenant: Tenant, signal: AbortSignal | undefined): Promise<[Connection, number]> {
-    const { promise, resolve, reject } = Promise.withResolvers<[Connection, number]>();
-    let deadline: NodeJS.Timeout | undefined;
-    let isGone = false;
-    const leave = (reason: unknown) => {
-      isGone = true;
-      turns.leave(tenant, waiter);
-      over();
-      reject(reason);
-    };
-    const onAbort = () => leave(signal?.reason);
-    const over = () => {
-      clearTimeout(deadline);
-      signal?.removeEventListener('abort', onAbort);
-    };
-    const waiter: Waiter = {
-      taken(connection, suspicions) {
-        over();
-        if (isGone) void giveBack(tenant, connection, suspicions, true);
-        else resolve([connection, suspicions]);
-      },
-      failed(error) {
-        over();
-        reject(error);
-      },
-    };
+  function turn(tenant: Tenant, signal: AbortSignal | undefined): Promise<Borrowed> {
+    const { waiter, answer, giveUpAfter } = createAsking({
+      signal,
+      leave: (who) => turns.leave(tenant, who),
+      unwanted: (borrowed) => void giveBack(tenant, borrowed, true),
+    });
     turns.wait(tenant, waiter);
     serve();
-    signal?.addEventListener('abort', onAbort, { once: true });
-    if (tenant.waiters.has(waiter)) {
-      deadline = setTimeout(() => {
-        // Who has left the queue is being logged in, which has a bound of its own.
-        if (tenant.waiters.has(waiter)) leave(tooLate(tenant));
-      }, limits.waitMs);
-    }
-    return promise;
+    // Who has left the queue is being logged in, which has a bound of its own.
+    const isWaiting = () => tenant.waiters.has(waiter);
+    if (isWaiting()) giveUpAfter(limits.waitMs, () => (isWaiting() ? tooLate(tenant) : null));
+    return answer;
   }
 
   function tooLate({ lent, max }: Tenant): LimitExceededError {
@@ -271,7 +200,7 @@ export function createTenantPools(options: TenantPoolsOptions): TenantPools {
     );
   }
 
-  async function borrow(tenant: Tenant, signal: AbortSignal | undefined): Promise<[Connection, number]> {
+  async function borrow(tenant: Tenant, signal: AbortSignal | undefined): Promise<Borrowed> {
     for (let isRepeated = false; ; isRepeated = true) {
       if (tenant.max === 0 || tenant.connections.idle <= 0) await access(tenant);
       signal?.throwIfAborted();
@@ -288,12 +217,12 @@ export function createTenantPools(options: TenantPoolsOptions): TenantPools {
 
   async function run<T>(
     tenant: Tenant,
-    [connection, suspicions]: [Connection, number],
+    borrowed: Borrowed,
     signal: AbortSignal | undefined,
     work: (session: SqlSession) => Promise<T>,
   ): Promise<T> {
-    const { client } = connection;
-    const { session, over } = borrowedSession(client);
+    const { connection } = borrowed;
+    const { session, over } = borrowedSession(connection.client);
     const end = () => {
       if (tenant.borrowed.has(connection)) void endWork(tenant, [connection]);
     };
@@ -301,10 +230,11 @@ export function createTenantPools(options: TenantPoolsOptions): TenantPools {
     signal?.addEventListener('abort', end, { once: true });
     try {
       signal?.throwIfAborted();
+      if (isOver) throw new UnavailableError();
       return await work(session);
     } finally {
       over();
-      await giveBack(tenant, connection, suspicions);
+      await giveBack(tenant, borrowed);
       signal?.removeEventListener('abort', end);
     }
   }
@@ -351,6 +281,7 @@ export function createTenantPools(options: TenantPoolsOptions): TenantPools {
     const { promise, resolve } = draining;
     if (allClosed()) resolve();
     const late = setTimeout(() => {
+      isOver = true;
       for (const tenant of all()) void endWork(tenant, [...tenant.borrowed]);
     }, withinMs);
     await promise.finally(() => clearTimeout(late));
@@ -370,10 +301,6 @@ export function createTenantPools(options: TenantPoolsOptions): TenantPools {
     drain,
     [Symbol.asyncDispose]: () => drain(0),
   };
-}
-
-function countsOf({ lent, connections, waiters }: Tenant): PoolCounts {
-  return { active: lent, idle: connections.idle, waiting: waiters.size };
 }
 
 /** invalid_password; invalid_authorization_specification, which also says that a role cannot log in. */
