@@ -15,7 +15,7 @@ import { createTenantPools, type TenantPools } from '../../src/pools/tenant-pool
 import { createPasswordRotation } from '../../src/workers/rotate-password.ts';
 import { tenantNames } from '../../src/workers/tenant-names.ts';
 import { type CoreApp, editor, newTenant, startCore } from '../core/core-app.ts';
-import { asAdministrator } from '../support/database.ts';
+import { asAdministrator, type TestDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { settled } from '../workers/worker-app.ts';
 
@@ -52,9 +52,9 @@ export interface PoolsBed extends AsyncDisposable {
 
 const encryptionKeys = [{ id: 'pools', key: randomBytes(32) }];
 
-export async function startPoolsBed(): Promise<PoolsBed> {
+export async function startPoolsBed(database?: TestDatabase): Promise<PoolsBed> {
   await using stack = new AsyncDisposableStack();
-  const app = stack.use(await startCore({ config: { encryptionKeys } }));
+  const app = stack.use(await startCore({ config: { encryptionKeys }, ...(database && { database }) }));
   const settings = app.app.database;
   const { registryId, keyRing } = await openRegistry(settings, encryptionKeys);
   const registry = createPool(settings, { max: 5, name: 'the registry', onError: () => {} });
