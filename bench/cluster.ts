@@ -13,6 +13,8 @@ export interface Cluster extends AsyncDisposable {
   readonly logDirectory: string;
   /** The service's own role, no superuser, on a database of this cluster. */
   service(database: string): DatabaseSettings;
+  /** The superuser, on a database of this cluster. */
+  administrator(database: string): DatabaseSettings;
   /** A database that the service's role owns: a copy of `template`, which must have no sessions. */
   createDatabase(name: string, template?: string): Promise<void>;
   /** A connection of the superuser's; whoever opens it ends it. */
@@ -56,6 +58,7 @@ export function startCluster(parent: string): Promise<Cluster> {
       directory,
       logDirectory: join(directory, 'postgres', 'log'),
       service: (database) => ({ ...postgres.registry, database }),
+      administrator: (database) => ({ ...postgres.administrator, database }),
       async createDatabase(name, template = 'template0') {
         await query(
           `CREATE DATABASE ${name} OWNER ${postgres.registry.user} TEMPLATE ${template} STRATEGY file_copy`,

@@ -1,5 +1,4 @@
-import { chmod, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Cluster, startCluster } from './cluster.ts';
 import { contest, type Round } from './contest.ts';
@@ -10,6 +9,7 @@ import { describeMachine } from './machine.ts';
 import { profile } from './profile.ts';
 import { type Recording, record } from './recording.ts';
 import { report } from './report.ts';
+import { temporaryDirectory } from './temporary-directory.ts';
 
 // The figures of provisioning, beside peers that do the same work without the service. Takes about a quarter of an hour
 // and writes RESULTS.md. What it starts is private, on loopback, and gone at the end.
@@ -70,14 +70,6 @@ async function onEmptyRegistry<T>(work: (cluster: Cluster, recording: Recording)
   await cluster.createDatabase('ours');
   await fillUp(cluster, 0, () => {});
   return await work(cluster, recording);
-}
-
-/** PostgreSQL's user may enter it: as root, PostgreSQL runs as another one. */
-async function temporaryDirectory(parts: AsyncDisposableStack): Promise<{ path: string }> {
-  const path = await realpath(await mkdtemp(join(tmpdir(), 'tms-bench-')));
-  parts.defer(() => rm(path, { recursive: true, force: true, maxRetries: 3 }));
-  await chmod(path, 0o711);
-  return { path };
 }
 
 function tell(what: string): void {

@@ -29,20 +29,7 @@ export function report(results: Results): string {
 
 Written by \`npm run bench:provisioning\`.
 
-${table(
-  ['machine', ''],
-  [
-    ['CPU', `${machine.cpu}, ${machine.cores} cores`],
-    ['memory', `${machine.memoryGiB} GiB`],
-    ['load in the minute before', fixed(machine.load, 1)],
-    ['system', machine.system],
-    ['Node', machine.node],
-    ['PostgreSQL', `${results.postgres}, embedded, on the same machine, with the settings of the service`],
-    ['pg', machine.pg],
-    ['commit', machine.commit],
-    ['date', machine.date],
-  ],
-)}
+${machineTable(machine, results.postgres)}
 
 ## Tenants per second, cold
 
@@ -169,6 +156,24 @@ ${table(
   }
 }
 
+/** What the figures belong to; `postgres` is its version. */
+export function machineTable(machine: Machine, postgres: string): string {
+  return table(
+    ['machine', ''],
+    [
+      ['CPU', `${machine.cpu}, ${machine.cores} cores`],
+      ['memory', `${machine.memoryGiB} GiB`],
+      ['load in the minute before', fixed(machine.load, 1)],
+      ['system', machine.system],
+      ['Node', machine.node],
+      ['PostgreSQL', `${postgres}, embedded, on the same machine, with the settings of the service`],
+      ['pg', machine.pg],
+      ['commit', machine.commit],
+      ['date', machine.date],
+    ],
+  );
+}
+
 function typical(rounds: readonly Round[], who: keyof Round): number {
   return median(rounds.map((round) => round[who]));
 }
@@ -188,11 +193,11 @@ function sum(times: readonly { readonly milliseconds: number }[]): number {
   return times.reduce((total, { milliseconds }) => total + milliseconds, 0);
 }
 
-function fixed(value: number, digits: number): string {
+export function fixed(value: number, digits: number): string {
   return value.toFixed(digits);
 }
 
-function table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
+export function table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
   const lines = [head, head.map((_, index) => (index === 0 ? '---' : '---:')), ...rows];
   return lines.map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 }

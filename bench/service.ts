@@ -10,7 +10,7 @@ import { startOf } from './ending.ts';
 
 const startWithinMs = 60_000;
 /** One for the whole run: several processes follow each other on a database. */
-const encryptionKeys = `bench:${randomBytes(32).toString('base64')}`;
+export const encryptionKeys = `bench:${randomBytes(32).toString('base64')}`;
 
 const createMutation = `mutation ($input: CreateTenantInput!) {
   createTenant(input: $input) { ... on CreateTenantPayload { tenant { id } } ... on Error { code message } }

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { atMost } from './at-most.ts';
 import { isLoopback } from './config/hosts.ts';
+import { connectionsFor } from './config/tier-connections.ts';
 import type { Config } from './config.ts';
 import type { Core } from './core/core.ts';
 import { createLeases } from './core/leases.ts';
@@ -10,6 +11,8 @@ import { createRules } from './core/validation.ts';
 import { createWatch } from './core/watch.ts';
 import type { DatabaseSettings } from './db/database-settings.ts';
 import { startEmbeddedPostgres } from './db/embedded-postgres.ts';
+import { endBackendsOf } from './db/end-backends.ts';
+import { reachingDatabase } from './db/errors.ts';
 import { createEventHistory } from './db/event-history.ts';
 import { readJobStatistics } from './db/job-statistics.ts';
 import { countLeases, createLeaseStore } from './db/lease-store.ts';
@@ -21,6 +24,7 @@ import { createRegistryClients } from './db/prisma-client.ts';
 import { createRegistry } from './db/registry.ts';
 import { sqlSession, withOwnSession } from './db/sql-session.ts';
 import { operationTask } from './db/start-operation.ts';
+import { createTenantAccounts } from './db/tenant-accounts.ts';
 import { createTenantCredentials } from './db/tenant-credentials.ts';
 import type { Feed } from './events/feed.ts';
 import { createLocalFeed } from './events/local-feed.ts';
@@ -31,6 +35,7 @@ import { createGraphqlHandler } from './http/graphql.ts';
 import { createMetrics } from './http/metrics.ts';
 import { createHttpServer } from './http/server.ts';
 import { authentication, encryptionKeys } from './local-secrets.ts';
+import { createTenantPools, type TenantPools } from './pools/tenant-pools.ts';
 import { withTenantSession } from './pools/tenant-session.ts';
 import { createSchema } from './resolvers/schema.ts';
 import { createLeaseRoles } from './workers/lease-roles.ts';
@@ -39,6 +44,7 @@ import { createOperationRunner } from './workers/run-operation.ts';
 import { createStepContexts } from './workers/step-context.ts';
 import { createStepRunner } from './workers/step-runner.ts';
 import { readTenantMigrations } from './workers/tenant-migrations.ts';
+import { tenantNames } from './workers/tenant-names.ts';
 import { startWorker } from './workers/worker.ts';
 
 /** What tests set otherwise; milliseconds. */
@@ -75,8 +81,12 @@ const abandonMs = 2_000;
 /** Connections to the registry's database: enough for the requests of one process and its worker's steps. */
 const requestConnections = 10;
 
+/** Connections into tenants' schemas, of all tenants together; beside those to the registry. */
+const tenantConnections = 50;
+
 export interface App extends AsyncDisposable {
   readonly core: Core;
+  readonly tenantPools: Pick<TenantPools, 'withTenant' | 'usage' | 'totals'>;
   readonly httpPort: number;
   /** Null with `--role worker`. */
   readonly grpcPort: number | null;
@@ -141,6 +151,25 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
   const leaseStore = createLeaseStore({ pool, roles: createLeaseRoles(registryId) });
   const { host, port, database: name } = settings;
   const server = { host, port, database: name };
+  const accounts = createTenantAccounts({ pool, keyRing });
+  const connectionsOf = connectionsFor(config.tierConnections);
+  const tenantPools = createTenantPools({
+    server: settings,
+    names: tenantNames,
+    account: async (tenantId) => {
+      const { tier, password } = await accounts(tenantId);
+      return { password, max: connectionsOf(tier) };
+    },
+    reaching: reachingDatabase,
+    endBackends: (role, backends) => endBackendsOf(settings, role, backends),
+    feed,
+    budget: tenantConnections,
+    onError: (error) => log.warn({ err: error }, 'a connection into the schema of a tenant broke'),
+    onWait: (seconds) => metrics.recordPoolWait('tenants', seconds),
+    onEviction: metrics.recordPoolEviction,
+  });
+  parts.defer(() => atMost(abandonMs, tenantPools.drain(0)));
+  metrics.watchPool('tenants', tenantPools.totals);
 
   const core: Core = {
     tenants: createTenants({
@@ -158,8 +187,8 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
     leases: createLeases({
       store: leaseStore,
       registry,
-      connectionsFor: () => 5,
-      usage: () => ({ active: 0, idle: 0, waiting: 0 }),
+      connectionsFor: connectionsOf,
+      usage: tenantPools.usage,
       server,
       endpoint: { ...server, ...config.pooler },
       durationMs: timings.connectionLeaseMs,
@@ -242,17 +271,21 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
   const running = parts.move();
   return {
     core,
+    tenantPools,
     httpPort: http.port,
     grpcPort: grpc?.port ?? null,
     devTokenFile,
     async [Symbol.asyncDispose]() {
       ready = false;
       const { drainMs } = timings;
+      const deadline = Date.now() + drainMs;
       await Promise.all([
         http.drain(drainMs),
         grpc?.drain(drainMs),
         stopWorker && atMost(drainMs, stopWorker()),
       ]);
+      const left = Math.max(0, deadline - Date.now());
+      await atMost(left + abandonMs, tenantPools.drain(left));
       if (poolUsage(pool).active > 0) {
         log.warn('not everything was done in time; its statements are ended');
         await sessions.end().catch((error: unknown) => log.warn({ err: error }, 'the statements go on'));

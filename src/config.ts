@@ -5,6 +5,7 @@ import { helpText, versionText } from './config/help.ts';
 import { type Pooler, poolerOf } from './config/pooler.ts';
 import { refuseDangers } from './config/refusals.ts';
 import { createSettings, type Environment, refuseStrayVariables, type Settings } from './config/settings.ts';
+import type { TierConnections } from './config/tier-connections.ts';
 import type { DatabaseSettings } from './db/database-settings.ts';
 import type { EncryptionKey } from './db/key-ring.ts';
 
@@ -36,6 +37,8 @@ export interface Config {
   /** The first writes, all read; null: one that is made once in the data directory. */
   readonly encryptionKeys: readonly EncryptionKey[] | null;
   readonly reservedSubdomains: ReadonlySet<string>;
+  /** Leases of a tenant, and its pooled connections in this process; read it by `connectionsFor`. */
+  readonly tierConnections: TierConnections;
   /** Operations at once in this process. */
   readonly workerConcurrency: number;
   /** Origins as browsers send them; `*` is all of them. */
@@ -84,6 +87,7 @@ function readConfig(settings: Settings, env: Environment): Config {
     authentication: readAuthentication(settings),
     encryptionKeys: settings.given(flags.encryptionKeys) ?? null,
     reservedSubdomains: settings.value(flags.reservedSubdomains),
+    tierConnections: settings.value(flags.tierConnections),
     workerConcurrency: settings.value(flags.workerConcurrency),
     corsOrigins: settings.given(flags.corsOrigin) ?? [],
     insecure: settings.value(flags.insecure),
@@ -115,7 +119,7 @@ function refuseContradictions(config: Config, settings: Settings): void {
   }
 }
 
-/** Freezes objects and arrays all the way down; sets and bytes cannot be frozen, their types are read-only. */
+/** Freezes objects and arrays all the way down; sets, maps and bytes cannot be frozen, their types are read-only. */
 function deepFreeze<T>(value: T): T {
   if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return value;
   for (const inner of Object.values(value)) deepFreeze(inner);

@@ -78,6 +78,7 @@ test('the files that the README and the guides link to exist', async () => {
     'docs/leases.md',
     'docs/doctor.md',
     'docs/pgbouncer.md',
+    'docs/pools.md',
   ];
   for (const page of pages) {
     const text = await readFile(join(root, page), 'utf8');

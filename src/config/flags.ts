@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { z } from 'zod';
+import { tierConnections } from './tier-connections.ts';
 import * as values from './values.ts';
 
 /** One row of the table that parsing, environment names, help and messages all come from. */
@@ -197,6 +198,14 @@ export const flags = {
     meaning: 'subdomains no tenant may have; replaces the list',
     takes: 'DNS labels, comma separated',
     schema: values.labels,
+  },
+  tierConnections: {
+    name: 'tier-connections',
+    placeholder: 'tier=number,…',
+    default: 'standard=5',
+    meaning: 'leases and pooled connections per tenant, by tier',
+    takes: 'tier=number, comma separated, numbers from 1 to 1000',
+    schema: tierConnections,
   },
   workerConcurrency: {
     name: 'worker-concurrency',

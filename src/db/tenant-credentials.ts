@@ -8,16 +8,42 @@ import type { KeyRing } from './key-ring.ts';
  */
 export function createTenantCredentials(keyRing: KeyRing) {
   return async (sql: SqlSession, tenantId: string): Promise<string> => {
-    const context = { tenantId, field: 'appPassword' };
-    const password = randomBytes(32).toString('base64url');
     const [stored] = await sql.query(
       `WITH made AS (
          INSERT INTO tenant_credentials (tenant_id, password) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING password
        )
        SELECT password FROM made UNION ALL SELECT password FROM tenant_credentials WHERE tenant_id = $1`,
-      [tenantId, keyRing.seal(password, context)],
+      [tenantId, sealPassword(keyRing, tenantId, newPassword())],
     );
     if (typeof stored?.password !== 'string') throw new Error('the tenant has no stored password');
-    return keyRing.open(stored.password, context);
+    return openPassword(keyRing, tenantId, stored.password);
   };
+}
+
+/** Stores another password for a tenant's `…_app` login, and answers it. */
+export async function replacePassword(sql: SqlSession, keyRing: KeyRing, tenantId: string): Promise<string> {
+  const password = newPassword();
+  await sql.query(
+    `INSERT INTO tenant_credentials (tenant_id, password) VALUES ($1, $2)
+     ON CONFLICT (tenant_id) DO UPDATE SET password = excluded.password`,
+    [tenantId, sealPassword(keyRing, tenantId, password)],
+  );
+  return password;
+}
+
+/** The password of a tenant's `…_app` login, as it is stored. @throws what `KeyRing.open` throws */
+export function openPassword(keyRing: KeyRing, tenantId: string, sealed: string): string {
+  return keyRing.open(sealed, contextOf(tenantId));
+}
+
+function sealPassword(keyRing: KeyRing, tenantId: string, password: string): string {
+  return keyRing.seal(password, contextOf(tenantId));
+}
+
+function newPassword(): string {
+  return randomBytes(32).toString('base64url');
+}
+
+function contextOf(tenantId: string) {
+  return { tenantId, field: 'appPassword' };
 }

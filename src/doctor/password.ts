@@ -1,19 +1,22 @@
 import type { SqlSession } from '../core/ports.ts';
 import { hasCode } from '../db/error-code.ts';
 import { type KeyRing, MissingKeyError } from '../db/key-ring.ts';
-import { createTenantCredentials } from '../db/tenant-credentials.ts';
+import { openPassword } from '../db/tenant-credentials.ts';
 import { type TenantServer, withTenantSession } from '../pools/tenant-session.ts';
-import { scramVerifier } from '../workers/scram.ts';
-import { type Finding, verifierMark } from './finding.ts';
+import type { TenantNames } from '../workers/tenant-names.ts';
+import { type Finding, type Repair, verifierMark } from './finding.ts';
 import { mayLogIn } from './tenant-checks.ts';
 import type { TenantFacts } from './tenant-facts.ts';
-
-const contextOf = (tenantId: string) => ({ tenantId, field: 'appPassword' });
 
 export interface LoginOptions {
   readonly keyRing: KeyRing;
   readonly server: TenantServer;
   readonly pooler: Pick<TenantServer, 'host' | 'port'> | null;
+}
+
+/** Gives the tenant's `…_app` login another password; who was logged in with the old one is not any more. */
+export function passwordRotation({ app }: Pick<TenantNames, 'app'>): Repair {
+  return { as: 'role admin', sql: `ALTER ROLE ${app} PASSWORD '${verifierMark}'`, ends: app };
 }
 
 /**
@@ -29,18 +32,14 @@ export async function loginFindings(
   const role = objects.roles.get(names.app);
   if (!mayLogIn(tenant) || role?.canLogIn !== true || role.expired || role.mark !== mark) return [];
   const check = 'login';
-  const wrong = (what: string): Finding => ({
-    check,
-    what,
-    remedy: { as: 'role admin', sql: `ALTER ROLE ${names.app} PASSWORD '${verifierMark}'`, ends: names.app },
-  });
+  const wrong = (what: string): Finding => ({ check, what, remedy: passwordRotation(names) });
   let tried: string | null = null;
   for (;;) {
     const [stored] = await sql.query('SELECT password FROM tenant_credentials WHERE tenant_id = $1', [id]);
     if (stored === undefined) return [wrong(`there is no stored password of ${names.app}`)];
     let password: string;
     try {
-      password = keyRing.open(String(stored.password), contextOf(id));
+      password = openPassword(keyRing, id, String(stored.password));
     } catch (error) {
       const finding = wrong(`the stored password of ${names.app} cannot be read: ${messageOf(error)}`);
       return [error instanceof MissingKeyError ? { ...finding, remedy: 'with that key it can' } : finding];
@@ -73,12 +72,6 @@ async function refusalBy(server: TenantServer, user: string, password: string): 
   } catch (error) {
     return error;
   }
-}
-
-/** Stores a new password of the tenant's login. @returns its verifier, for the same transaction */
-export async function replacePassword(sql: SqlSession, keyRing: KeyRing, tenantId: string): Promise<string> {
-  await sql.query('DELETE FROM tenant_credentials WHERE tenant_id = $1', [tenantId]);
-  return scramVerifier(await createTenantCredentials(keyRing)(sql, tenantId));
 }
 
 function messageOf(error: unknown): string {

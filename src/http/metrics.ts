@@ -36,6 +36,7 @@ export type GraphqlMetrics = Metrics['graphql'];
  * Others register theirs on the same `registry`.
  */
 export function createMetrics({ pool, jobs, leases }: MetricsOptions) {
+  const pools = new Map([['registry', pool]]);
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
@@ -64,10 +65,12 @@ export function createMetrics({ pool, jobs, leases }: MetricsOptions) {
     labelNames: ['pool', 'state'],
     registers,
     collect() {
-      const { active, idle, waiting } = pool();
-      this.set({ pool: 'registry', state: 'active' }, active);
-      this.set({ pool: 'registry', state: 'idle' }, idle);
-      this.set({ pool: 'registry', state: 'waiting' }, waiting);
+      for (const [name, usage] of pools) {
+        const { active, idle, waiting } = usage();
+        this.set({ pool: name, state: 'active' }, active);
+        this.set({ pool: name, state: 'idle' }, idle);
+        this.set({ pool: name, state: 'waiting' }, waiting);
+      }
     },
   });
   new Gauge({
@@ -76,8 +79,20 @@ export function createMetrics({ pool, jobs, leases }: MetricsOptions) {
     labelNames: ['pool'],
     registers,
     collect() {
-      this.set({ pool: 'registry' }, pool().max);
+      for (const [name, usage] of pools) this.set({ pool: name }, usage().max);
     },
+  });
+  const poolWaits = new Histogram({
+    name: 'pool_wait_seconds',
+    help: 'Until a borrower had its connection, or waited in vain.',
+    labelNames: ['pool'],
+    buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    registers,
+  });
+  const evictions = new Counter({
+    name: 'pool_evictions_total',
+    help: 'Connections into the schema of a tenant that were closed to make room for another one.',
+    registers,
   });
 
   // Behind the pool's, which would count the connection that this takes.
@@ -120,6 +135,16 @@ export function createMetrics({ pool, jobs, leases }: MetricsOptions) {
 
   return {
     registry,
+    /** Shows one more pool, under its name. */
+    watchPool(name: string, usage: () => PoolUsage): void {
+      pools.set(name, usage);
+    },
+    recordPoolWait(name: string, seconds: number): void {
+      poolWaits.observe({ pool: name }, seconds);
+    },
+    recordPoolEviction(): void {
+      evictions.inc();
+    },
     /** Counts a provisioning that ended, `seconds` after it was accepted. */
     recordProvisioning(status: 'success' | 'failed', seconds: number): void {
       provisioned.inc({ status });

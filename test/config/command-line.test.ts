@@ -57,13 +57,7 @@ describe('command line', () => {
       '--tls-key=x',
       '--tls-client-ca=x',
     ],
-    ...[
-      '--auth-jwks-url=x',
-      '--auth-issuer=x',
-      '--auth-audience=x',
-      '--tier-connections=x',
-      '--rate-limit=1',
-    ],
+    ...['--auth-jwks-url=x', '--auth-issuer=x', '--auth-audience=x', '--rate-limit=1'],
   ])('%s is no flag yet', (argument) => {
     expect(refusal([argument])).toContain('is no flag');
   });

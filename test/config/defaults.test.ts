@@ -19,6 +19,7 @@ describe('defaults and deployments', () => {
       tenantMigrations: sql(),
       authentication: { kind: 'generated' },
       encryptionKeys: null,
+      tierConnections: new Map([['standard', 5]]),
       workerConcurrency: 4,
       corsOrigins: [],
       insecure: false,

@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { connectionsFor } from '../../src/config/tier-connections.ts';
 import type { Config } from '../../src/config.ts';
 import { configOf, directory, refusal } from './invoke.ts';
 
@@ -20,6 +21,17 @@ describe('values', () => {
     ['--redis-url=redis://:p%40@[::1]:1/15', { redisUrl: 'redis://:p%40@[::1]:1/15' }],
     ['--redis-url=rediss://r.example.com', { redisUrl: 'rediss://r.example.com' }],
     ['--reserved-subdomains=A, b-1 ,a', { reservedSubdomains: new Set(['a', 'b-1']) }],
+    ['--tier-connections=premium=1000', { tierConnections: new Map([['premium', 1000]]) }],
+    [
+      '--tier-connections= gold = 7 ,standard=1,a=b=2',
+      {
+        tierConnections: new Map([
+          ['gold', 7],
+          ['standard', 1],
+          ['a=b', 2],
+        ]),
+      },
+    ],
     ['--cors-origin=HTTPS://A.example.com:443', { corsOrigins: ['https://a.example.com'] }],
     [
       '--cors-origin=http://localhost:3000, https://b.example.com,http://localhost:3000',
@@ -35,6 +47,7 @@ describe('values', () => {
   const redis = '--redis-url takes redis://[user:password@]host[:port][/number] or the same with rediss://;';
   const origins =
     '--cors-origin takes origins such as https://app.example.com, comma separated, without a path,';
+  const tiers = '--tier-connections takes tier=number, comma separated, numbers from 1 to 1000;';
   const levels = 'trace, debug, info, warn, error, fatal or silent';
   test.each([
     ['--port=', `--port ${port}; its value is empty`],
@@ -76,6 +89,14 @@ describe('values', () => {
     ['--log-level=loud', `--log-level takes ${levels}, not "loud"`],
     ['--reserved-subdomains=a,,b', '--reserved-subdomains takes DNS labels, comma separated, not "a,,b"'],
     ['--reserved-subdomains=a_b', '--reserved-subdomains takes DNS labels, comma separated, not "a_b"'],
+    ['--tier-connections=standard', `${tiers} entry 1 is not of that form`],
+    ['--tier-connections==5', `${tiers} entry 1 is not of that form`],
+    ['--tier-connections=a=1,', `${tiers} entry 2 is not of that form`],
+    ['--tier-connections=a=1,b=-1', `${tiers} entry 2 is not of that form`],
+    [`--tier-connections=${'a'.repeat(51)}=1`, `${tiers} entry 1 is not of that form`],
+    ['--tier-connections=a=0', `${tiers} entry 1 has a number outside of 1 to 1000`],
+    ['--tier-connections=a=1001', `${tiers} entry 1 has a number outside of 1 to 1000`],
+    ['--tier-connections=a=1, a=2', `${tiers} entry 2 repeats the tier of an earlier one`],
     ['--cors-origin=a.example.com', `${origins} not "a.example.com"`],
     ['--cors-origin=http://a/', `${origins} not "http://a/"`],
     ['--cors-origin=http://a?b', `${origins} not "http://a?b"`],
@@ -87,6 +108,15 @@ describe('values', () => {
     ['--port=4000', '--port and --http-port take two different ports, not 4000 for both'],
   ])('%j is refused', (argument, line) => {
     expect(refusal([argument])).toBe(line);
+  });
+
+  test.each([
+    ['standard=5', [5, 5]],
+    ['gold=7', [7, 5]],
+    ['gold=7,standard=2', [7, 2]],
+  ])('with --tier-connections=%s, gold and a tier that is not listed get %j', (text, expected) => {
+    const connections = connectionsFor(configOf([`--tier-connections=${text}`]).tierConnections);
+    expect(['gold', 'silver'].map(connections)).toEqual(expected);
   });
 
   test('both ports may be any free one', () => {

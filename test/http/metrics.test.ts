@@ -5,6 +5,7 @@ import { countLeases } from '../../src/db/lease-store.ts';
 import { createPool } from '../../src/db/pool.ts';
 import { createMetrics, type JobUsage } from '../../src/http/metrics.ts';
 import { activeTenant, type CoreApp, editor, newTenant, startCore } from '../core/core-app.ts';
+import { hold } from '../pools/pools-bed.ts';
 import { startTestApp, type TestApp } from '../support/app.ts';
 import { asAdministrator } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
@@ -81,6 +82,20 @@ test("the registry's pool shows its connections and its bound", async () => {
       (await metric('pool_connections{pool="registry",state="active"}')),
   ).toBeGreaterThan(0);
   expect(await metric('pool_connections{pool="registry",state="waiting"}')).toBe(0);
+});
+
+test('the pools of tenants show their connections, their bound, the waits and the evictions', async () => {
+  const { tenant } = await app.core.tenants.create(editor, newTenant());
+  await eventually(async () => (await app.core.tenants.get(tenant.id)).status === 'ACTIVE', 30_000);
+  const connections = async (state: string) => metric(`pool_connections{pool="tenants",state="${state}"}`);
+  await moves('pool_wait_seconds_count{pool="tenants"}', 2, async () => {
+    const [first, second] = [await hold(app.tenantPools, tenant.id), await hold(app.tenantPools, tenant.id)];
+    expect(await Promise.all(['active', 'idle', 'waiting'].map(connections))).toEqual([2, 0, 0]);
+    await first.release();
+    expect(await Promise.all(['active', 'idle', 'waiting'].map(connections))).toEqual([1, 1, 0]);
+    await second.release();
+  });
+  expect(await metric('pool_connections_max{pool="tenants"}')).toBe(50);
 });
 
 describe('the jobs', () => {
@@ -162,8 +177,13 @@ describe('the page', () => {
 
   test('shows failures apart from successes, and zeros before the first', async () => {
     metrics.recordProvisioning('failed', 1.5);
+    metrics.watchPool('tenants', () => ({ active: 10, idle: 11, waiting: 12, max: 13 }));
+    metrics.recordPoolWait('tenants', 0.3);
+    metrics.recordPoolEviction();
     const text = await metrics.registry.metrics();
-    expect(text.match(/^(tenants_prov|tenant_prov.*(sum|count)|pool_|provisioning_).*$/gm)).toEqual([
+    expect(
+      text.match(/^(tenants_prov|tenant_prov.*(sum|count)|pool_(?!.*_bucket)|provisioning_).*$/gm),
+    ).toEqual([
       'tenants_provisioned_total{status="success"} 0',
       'tenants_provisioned_total{status="failed"} 1',
       'tenant_provisioning_duration_seconds_sum 1.5',
@@ -171,7 +191,14 @@ describe('the page', () => {
       'pool_connections{pool="registry",state="active"} 2',
       'pool_connections{pool="registry",state="idle"} 3',
       'pool_connections{pool="registry",state="waiting"} 4',
+      'pool_connections{pool="tenants",state="active"} 10',
+      'pool_connections{pool="tenants",state="idle"} 11',
+      'pool_connections{pool="tenants",state="waiting"} 12',
       'pool_connections_max{pool="registry"} 5',
+      'pool_connections_max{pool="tenants"} 13',
+      'pool_wait_seconds_sum{pool="tenants"} 0.3',
+      'pool_wait_seconds_count{pool="tenants"} 1',
+      'pool_evictions_total 1',
       'provisioning_jobs{state="ready"} 6',
       'provisioning_jobs{state="running"} 7',
       'provisioning_jobs{state="failed"} 8',

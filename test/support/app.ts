@@ -23,6 +23,7 @@ export interface TestAppOptions {
 
 export interface TestApp extends AsyncDisposable {
   readonly core: Core;
+  readonly tenantPools: App['tenantPools'];
   readonly httpUrl: string;
   /** `host:port` */
   readonly grpcAddress: string;
@@ -88,6 +89,7 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
   const running = stack.move();
   return {
     core: app.core,
+    tenantPools: app.tenantPools,
     httpUrl: `http://127.0.0.1:${app.httpPort}`,
     grpcAddress: `127.0.0.1:${app.grpcPort}`,
     tokens: { viewer, editor, admin },
