@@ -1,10 +1,11 @@
 import pg from 'pg';
 import type { SqlSession } from '../core/ports.ts';
 import type { KeyRing } from '../db/key-ring.ts';
+import { replacePassword } from '../db/tenant-credentials.ts';
 import type { TenantServer } from '../pools/tenant-session.ts';
 import { asOwner, asRoleAdmin, roleAdminOf } from '../workers/role-admin.ts';
+import { fewestIterations, scramVerifier } from '../workers/scram.ts';
 import { databaseMark, type Finding, type Repair, verifierMark } from './finding.ts';
-import { replacePassword } from './password.ts';
 
 /** Whose things are mended. */
 export interface Patient {
@@ -61,7 +62,7 @@ async function statementsOf(
 ): Promise<string> {
   const verifier =
     tenantId !== null && repair.sql.includes(verifierMark)
-      ? await replacePassword(sql, keyRing, tenantId)
+      ? await scramVerifier(await replacePassword(sql, keyRing, tenantId), fewestIterations)
       : '';
   const statements = repair.sql
     .replaceAll(verifierMark, () => verifier)

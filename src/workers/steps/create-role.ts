@@ -1,5 +1,5 @@
 import { asRoleAdmin, nextRoleAdmin, roleAdminOf } from '../role-admin.ts';
-import { scramVerifier } from '../scram.ts';
+import { fewestIterations, scramVerifier } from '../scram.ts';
 import type { Step } from '../step.ts';
 import { ownRoles, rolesOf } from './own-roles.ts';
 
@@ -12,7 +12,7 @@ export const createRole: Step = {
     const roles = await ownRoles(context);
     const admin =
       roles.size > 0 ? await roleAdminOf(sql, registryId, names.owner) : await nextRoleAdmin(sql, registryId);
-    const verifier = await scramVerifier(await context.password());
+    const verifier = await scramVerifier(await context.password(), fewestIterations);
     const login = `LOGIN PASSWORD '${verifier}'`;
     const { before, after } = asRoleAdmin(admin);
     const create = (role: string, options: string) => [
