@@ -1,9 +1,10 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { type DatabaseAddress, namesDatabase } from './dsn.ts';
-import { ForbiddenError, InvalidStateError, LimitExceededError, NotFoundError } from './errors.ts';
+import { ForbiddenError, LimitExceededError, NotFoundError } from './errors.ts';
 import type { Principal, Tenant, TenantPoolUsage } from './model.ts';
 import type { LeasedLogin, LeasedTenant, LeaseStore, Registry } from './ports.ts';
+import { requireAccess } from './tenant-access.ts';
 import { parse, uuid } from './validation.ts';
 
 export interface LeasesOptions {
@@ -44,8 +45,7 @@ export function createLeases(options: LeasesOptions) {
 
   /** The lowest slot that is free. */
   function slotFor(tenant: LeasedTenant | null): number {
-    if (tenant === null || tenant.deletedAt !== null) throw new NotFoundError('tenant');
-    refuseUnready(tenant);
+    requireAccess(tenant);
     const { tier, slots } = tenant;
     const cap = connectionsFor(tier);
     if (slots.length >= cap) {
@@ -101,26 +101,4 @@ export function createLeases(options: LeasesOptions) {
   }
 
   return { take, release, usageOf, statistics };
-}
-
-/**
- * Nobody gets a lease of a tenant that is not up, or is about to change, from the acceptance of that on. An operation that
- * failed may have done half of its work.
- */
-function refuseUnready({ status, operation }: LeasedTenant): void {
-  if (operation !== null && (operation.state === 'PENDING' || operation.state === 'RUNNING')) {
-    throw new InvalidStateError(
-      `The tenant's ${operation.kind} operation is not finished; wait for its end and try again.`,
-    );
-  }
-  if (status !== 'ACTIVE') {
-    throw new InvalidStateError(
-      `Only a tenant that is active has leases; this one is ${status.toLowerCase()}.`,
-    );
-  }
-  if (operation?.state === 'FAILED') {
-    throw new InvalidStateError(
-      `The tenant's ${operation.kind} operation failed; retry it or cancel it, and try again.`,
-    );
-  }
 }

@@ -9,6 +9,7 @@ import type {
   TenantStatus,
 } from './model.ts';
 import type { StartableKind, StepName } from './operation-steps.ts';
+import type { AccessFacts } from './tenant-access.ts';
 import type { TenantFilter } from './validation.ts';
 
 /**
@@ -242,9 +243,7 @@ export interface NewLease extends Lease {
 }
 
 /** A tenant of which a lease is asked for. */
-export interface LeasedTenant extends Pick<Tenant, 'status' | 'deletedAt' | 'tier'> {
-  /** The newest one. */
-  readonly operation: Pick<Operation, 'kind' | 'state'> | null;
+export interface LeasedTenant extends AccessFacts, Pick<Tenant, 'tier'> {
   /** The slots that are taken, in order. */
   readonly slots: readonly number[];
 }

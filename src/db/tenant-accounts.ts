@@ -13,8 +13,8 @@ const accountSql = {
   name: 'tenant_account',
   text: `
     SELECT t.status, t.deleted_at AS "deletedAt", t.tier, c.password,
-      json_build_object('kind', o.kind, 'state', o.state) AS operation
-    FROM tenants AS t JOIN operations AS o ON o.id = t.operation_id
+      (SELECT json_build_object('kind', kind, 'state', state) FROM operations WHERE id = t.operation_id) AS operation
+    FROM tenants AS t
       LEFT JOIN tenant_credentials AS c ON c.tenant_id = t.id
     WHERE t.id = $1`,
 };

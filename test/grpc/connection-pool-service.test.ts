@@ -319,10 +319,9 @@ describe('no lease', () => {
     expect(await failureOf(take(id, '', by))).toEqual(
       refused("The tenant's SUSPEND operation failed; retry it or cancel it, and try again."),
     );
+    await idle.sql(`UPDATE operations SET state = 'SUCCEEDED', error = NULL WHERE id = $1`, [operation.id]);
     await idle.sql(`UPDATE tenants SET status = 'INACTIVE' WHERE id = $1`, [id]);
-    expect(await failureOf(take(id, '', by))).toEqual(
-      refused('Only a tenant that is active has leases; this one is inactive.'),
-    );
+    expect(await failureOf(take(id, '', by))).toEqual(refused('The tenant is suspended; resume it first.'));
     // In the registry only.
     const bare = await activeTenant(idle);
     expect(await failureOf(take(bare, '', by))).toEqual(

@@ -107,8 +107,7 @@ test('a tenant that is not provisioned has no connections, nor has one whose ope
   const { withTenant } = waiting.app.tenantPools;
   await expect(withTenant(tenant.id, pidOf)).rejects.toMatchObject({
     code: 'INVALID_STATE',
-    message:
-      'The tenant is provisioning and its PROVISION operation is PENDING; wait until it has succeeded, or mend it.',
+    message: "The tenant's PROVISION operation is not finished; wait for its end and try again.",
   });
   await waiting.sql(
     `UPDATE operations SET state = 'FAILED', error = 'because', finished_at = now() WHERE id = $1`,
@@ -117,8 +116,7 @@ test('a tenant that is not provisioned has no connections, nor has one whose ope
   await waiting.sql(`UPDATE tenants SET status = 'ERROR' WHERE id = $1`, [tenant.id]);
   await expect(withTenant(tenant.id, pidOf)).rejects.toMatchObject({
     code: 'INVALID_STATE',
-    message:
-      'The tenant is error and its PROVISION operation is FAILED; wait until it has succeeded, or mend it.',
+    message: "The tenant's PROVISION operation failed; retry it or cancel it, and try again.",
   });
 });
 
@@ -139,8 +137,7 @@ test('from the acceptance of a suspension on nobody is let in, before a worker h
   await eventually(() => tenantPools.usage(tenant.id).idle === 0, 10_000);
   await expect(tenantPools.withTenant(tenant.id, pidOf)).rejects.toMatchObject({
     code: 'INVALID_STATE',
-    message:
-      'The tenant is active and its SUSPEND operation is PENDING; wait until it has succeeded, or mend it.',
+    message: "The tenant's SUSPEND operation is not finished; wait for its end and try again.",
   });
   // Who has one keeps it until the server ends it; nobody gets it afterwards.
   expect(await pidOf(held.session)).toBe(held.pid);
