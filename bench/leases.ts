@@ -1,7 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Client, credentials, Metadata, type MethodDefinition } from '@grpc/grpc-js';
 import pg from 'pg';
@@ -13,9 +11,8 @@ import { issueToken } from '../src/http/token.ts';
 import { scramVerifier } from '../src/workers/scram.ts';
 import { leaseLogin, tenantNames } from '../src/workers/tenant-names.ts';
 import { eventually } from '../test/support/eventually.ts';
-import { type Cluster, startCluster } from './cluster.ts';
-import { endOnSignal, startOf } from './ending.ts';
-import { median } from './statistics.ts';
+import type { Cluster } from './cluster.ts';
+import { startOf } from './ending.ts';
 
 /** Leases taken and released per second in one round. */
 export interface LeaseRound {
@@ -165,21 +162,4 @@ function connectBare(cluster: Cluster, tenants: readonly string[]) {
     }
     return { cycle: async (id: string) => cycles.get(id)?.() };
   });
-}
-
-// By itself: a run on a private server, which is gone at the end.
-if (import.meta.main) {
-  endOnSignal();
-  await using directory = await startOf(async (parts) => {
-    const path = await mkdtemp(join(tmpdir(), 'tms-bench-'));
-    parts.defer(() => rm(path, { recursive: true, force: true, maxRetries: 3 }));
-    await chmod(path, 0o711);
-    return { path };
-  });
-  await using cluster = await startCluster(directory.path);
-  const { rounds, leases, atOnce } = await leaseFigures(cluster);
-  const [service, bare] = [rounds.map((round) => round.service), rounds.map((round) => round.bare)];
-  const ratios = rounds.map((round) => round.service / round.bare);
-  const text = `${rounds.length} rounds of ${leases} leases, ${atOnce} at once: ${median(service).toFixed(0)} leases/s, bare ${median(bare).toFixed(0)}/s, ratio ${median(ratios).toFixed(2)} (${Math.min(...ratios).toFixed(2)}–${Math.max(...ratios).toFixed(2)})\n`;
-  if (!process.stdout.write(text)) await once(process.stdout, 'drain');
 }

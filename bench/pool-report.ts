@@ -1,3 +1,4 @@
+import type { LeaseFigures } from './leases.ts';
 import type { Machine } from './machine.ts';
 import type { ContenderName } from './pool-contenders.ts';
 import type { LoadName } from './pool-load.ts';
@@ -20,6 +21,7 @@ export interface PoolResults {
   readonly rounds: number;
   readonly seconds: number;
   readonly measured: readonly MeasuredRound[];
+  readonly leases: LeaseFigures;
 }
 
 const titles: Readonly<Record<ContenderName, string>> = {
@@ -30,7 +32,7 @@ const titles: Readonly<Record<ContenderName, string>> = {
 
 /** The results as Markdown. */
 export function poolReport(results: PoolResults): string {
-  const { budget, callers, seconds, rounds, measured } = results;
+  const { budget, callers, seconds, rounds, measured, leases } = results;
   const tenants = results.tenants.toLocaleString('en');
   return `# Connections into tenants' schemas
 
@@ -85,7 +87,9 @@ ${table(
 
 ## Leases
 
-Not measured yet.
+${leaseTable(leases)}
+
+Medians of ${leases.rounds.length} rounds of ${leases.leases} leases, taken and released by ${leases.atOnce} callers with a tenant each; in brackets the lowest and the highest round. Over gRPC, service and load in one process; the peer sends what that does to the role (\`ALTER ROLE\` twice, and the end of its sessions) in as many transactions, by \`pg\` alone.
 `;
 
   function names(): ContenderName[] {
@@ -151,4 +155,16 @@ function errorsOf(all: readonly PoolRound[]): string {
 
 function spread(values: readonly number[], digits: number): string {
   return `**${fixed(median(values), digits)}** (${fixed(Math.min(...values), digits)}–${fixed(Math.max(...values), digits)})`;
+}
+
+function leaseTable({ rounds }: LeaseFigures): string {
+  const spread = (values: readonly number[], digits: number) =>
+    `${fixed(median(values), digits)} (${fixed(Math.min(...values), digits)}–${fixed(Math.max(...values), digits)})`;
+  const service = rounds.map((round) => round.service);
+  const bare = rounds.map((round) => round.bare);
+  const ratios = rounds.map((round) => round.service / round.bare);
+  return table(
+    ['leases per second', 'bare `ALTER ROLE`', 'ratio'],
+    [[spread(service, 0), spread(bare, 0), spread(ratios, 2)]],
+  );
 }

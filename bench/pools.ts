@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { startCluster } from './cluster.ts';
 import { endOnSignal, startOf } from './ending.ts';
 import { fillUp } from './existing-tenants.ts';
+import { leaseFigures } from './leases.ts';
 import { describeMachine } from './machine.ts';
 import { contenders } from './pool-contenders.ts';
 import { loads } from './pool-load.ts';
@@ -47,11 +48,14 @@ for (let round = 1; round <= rounds; round++) {
   }
 }
 
+tell('leases');
+const leases = await leaseFigures(cluster);
+
 const settings = await cluster.query(
   `SELECT current_setting('server_version') AS version, current_setting('max_connections') AS connections`,
 );
 const text = poolReport({
-  ...{ machine, tenants, budget, callers, rounds, seconds, measured },
+  ...{ machine, tenants, budget, callers, rounds, seconds, measured, leases },
   postgres: String(settings[0]?.version),
   maxConnections: Number(settings[0]?.connections),
 });

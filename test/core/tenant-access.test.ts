@@ -9,17 +9,17 @@ const up: AccessFacts = {
   deletedAt: null,
   operation: { kind: 'PROVISION', state: 'SUCCEEDED' },
 };
-const after = (kind: OperationKind, state: OperationState) => ({ ...up, operation: { kind, state } });
+const newest = (kind: OperationKind, state: OperationState) => ({ ...up, operation: { kind, state } });
 
 const refusalOf = (tenant: AccessFacts | null) => () => requireAccess(tenant);
 
 describe('in a tenant’s schema', () => {
   test.each<[string, AccessFacts]>([
     ['is up', up],
-    ['was resumed', after('RESUME', 'SUCCEEDED')],
-    ['was to be suspended, which was cancelled', after('SUSPEND', 'CANCELLED')],
-    ['is being migrated', after('MIGRATE', 'RUNNING')],
-    ['could not be migrated', after('MIGRATE', 'FAILED')],
+    ['was resumed', newest('RESUME', 'SUCCEEDED')],
+    ['was to be suspended, which was cancelled', newest('SUSPEND', 'CANCELLED')],
+    ['is being migrated', newest('MIGRATE', 'RUNNING')],
+    ['could not be migrated', newest('MIGRATE', 'FAILED')],
     ['never had an operation', { ...up, operation: null }],
   ])('work may be done while it %s', (_, tenant) => {
     expect(refusalOf(tenant)).not.toThrow();
@@ -27,7 +27,7 @@ describe('in a tenant’s schema', () => {
 
   test('no work is done when it is unknown or deleted, whatever else it is', () => {
     expect(refusalOf(null)).toThrow(new NotFoundError('tenant'));
-    expect(refusalOf({ ...after('DELETE', 'PENDING'), deletedAt: new Date() })).toThrow(
+    expect(refusalOf({ ...newest('DELETE', 'PENDING'), deletedAt: new Date() })).toThrow(
       new NotFoundError('tenant'),
     );
   });
@@ -37,7 +37,7 @@ describe('in a tenant’s schema', () => {
       (['PENDING', 'RUNNING'] as const).map((state) => [kind, state] as const),
     ),
   )('no work is done while its %s is %s', (kind, state) => {
-    expect(refusalOf(after(kind, state))).toThrow(
+    expect(refusalOf(newest(kind, state))).toThrow(
       new InvalidStateError(
         `The tenant's ${kind} operation is not finished; wait for its end and try again.`,
       ),
@@ -47,7 +47,7 @@ describe('in a tenant’s schema', () => {
   test.each(['PROVISION', 'SUSPEND', 'RESUME', 'RESTORE'] as const)(
     'no work is done when its %s has failed',
     (kind) => {
-      expect(refusalOf(after(kind, 'FAILED'))).toThrow(
+      expect(refusalOf(newest(kind, 'FAILED'))).toThrow(
         new InvalidStateError(`The tenant's ${kind} operation failed; retry it or cancel it, and try again.`),
       );
     },
@@ -59,6 +59,6 @@ describe('in a tenant’s schema', () => {
     ['ERROR', 'The tenant was not provisioned; delete it, or mend it first.'],
   ] as const)('no work is done while it is %s', (status, message) => {
     expect(refusalOf({ ...up, status })).toThrow(new InvalidStateError(message));
-    expect(refusalOf({ ...after('MIGRATE', 'RUNNING'), status })).toThrow(new InvalidStateError(message));
+    expect(refusalOf({ ...newest('MIGRATE', 'RUNNING'), status })).toThrow(new InvalidStateError(message));
   });
 });
