@@ -10,7 +10,7 @@ export default defineConfig({
     globalSetup: ['test/support/global-setup.ts'],
     // Most tests wait for servers, not for the processor.
     maxWorkers: 4,
-    testTimeout: 30_000,
+    testTimeout: 90_000,
     hookTimeout: 60_000,
     reporters: ['default', ['json', { outputFile: 'coverage/report.json' }]],
     coverage: {
