@@ -25,15 +25,18 @@ export interface ProvisionTimes {
 }
 
 interface Progress extends ProvisionTimes {
+  /** Why the first of them failed. */
+  readonly reason: string | null;
   readonly succeeded: number;
   readonly failed: number;
 }
 
-const nothing: Progress = { succeeded: 0, failed: 0, fromAcceptance: 0, fromTaking: 0 };
+const nothing: Progress = { reason: null, succeeded: 0, failed: 0, fromAcceptance: 0, fromTaking: 0 };
 
 const progressSql = `
 SELECT count(*) FILTER (WHERE state = 'SUCCEEDED')::int AS succeeded,
   count(*) FILTER (WHERE state = 'FAILED')::int AS failed,
+  min(operations.error) AS reason,
   extract(epoch FROM max(finished_at) - min(operations.created_at))::float8 * 1000 AS "fromAcceptance",
   extract(epoch FROM max(finished_at) - min(started_at))::float8 * 1000 AS "fromTaking"
 FROM operations JOIN tenants ON tenants.id = tenant_id WHERE subdomain LIKE $1`;
@@ -51,7 +54,7 @@ export async function provision(
   });
   await Promise.all(creating);
   worker?.thaw();
-  const { failed, ...times } = await eventually(
+  const { failed, reason, ...times } = await eventually(
     async () => {
       const { rows } = await administrator.query<Progress>(progressSql, [`${label}-%`]);
       const [{ succeeded, ...progress } = nothing] = rows;
@@ -59,6 +62,6 @@ export async function provision(
     },
     60_000 + 1_000 * count,
   );
-  if (failed > 0) throw new Error(`${failed} of ${count} tenants failed`);
+  if (failed > 0) throw new Error(`${failed} of ${count} tenants failed: ${reason}`);
   return { ids, times };
 }

@@ -159,8 +159,11 @@ export interface SqlSession {
 export interface SharedSession extends SqlSession {
   /** Sends a statement along with what comes next: nobody needs its answer, and when it fails, so does the transaction. */
   send(sql: string, values?: readonly unknown[]): void;
-  /** Takes back what a user's SQL may have left on the connection: settings, temporary tables, locks of the session. */
-  reset(): Promise<void>;
+  /**
+   * Takes back what a user's SQL may have left on the connection: settings, temporary tables, locks of the session. Sent
+   * along with what comes next, too.
+   */
+  reset(): void;
 }
 
 /** What is done in a transaction that also records it. @returns what to tell watchers of it, a line each */

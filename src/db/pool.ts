@@ -56,6 +56,7 @@ export function createPool(
   pool.on('error', () => {});
   pool.on('connect', (client) => {
     client.on('error', report);
+    sendTogether(client);
   });
   cancelStatementsOfAborted(pool, settings, report);
   return pool;
@@ -72,6 +73,29 @@ function socketIn(context: AsyncResource): Socket {
     context.runInAsyncScope(() => Reflect.apply(connect, socket, args));
   Reflect.set(socket, 'connect', detached);
   return socket;
+}
+
+/**
+ * What is sent in one turn of the event loop travels in one packet: BEGIN with the first statement, COMMIT with the last.
+ */
+function sendTogether(client: pg.PoolClient): void {
+  if (!(client instanceof pg.Client)) return;
+  const { stream } = client.connection;
+  const { query } = client;
+  let gathering = false;
+  const send = () => {
+    gathering = false;
+    stream.uncork();
+  };
+  const gathered = (...args: unknown[]): unknown => {
+    if (!gathering) {
+      gathering = true;
+      stream.cork();
+      process.nextTick(send);
+    }
+    return Reflect.apply(query, client, args);
+  };
+  Reflect.set(client, 'query', gathered);
 }
 
 export function poolUsage(pool: pg.Pool): PoolUsage {

@@ -17,18 +17,17 @@ export function sqlSession(client: Pick<pg.Pool | pg.PoolClient, 'query'>): SqlS
 export function sharedSession(client: pg.PoolClient): SharedSession & { readonly sent: Promise<unknown>[] } {
   const session = sqlSession(client);
   const sent: Promise<unknown>[] = [];
+  const send = (sql: string, values?: readonly unknown[]) => {
+    const sending = session.query(sql, values);
+    // It is awaited at the end of the transaction, if that is reached.
+    sending.catch(() => {});
+    sent.push(sending);
+  };
   return {
     ...session,
     sent,
-    send(sql, values) {
-      const sending = session.query(sql, values);
-      // It is awaited at the end of the transaction, if that is reached.
-      sending.catch(() => {});
-      sent.push(sending);
-    },
-    async reset() {
-      await client.query(`RESET ALL; DISCARD TEMP; SELECT pg_advisory_unlock_all(); ${sessionSettings()}`);
-    },
+    send,
+    reset: () => send(`RESET ALL; DISCARD TEMP; SELECT pg_advisory_unlock_all(); ${sessionSettings()}`),
   };
 }
 

@@ -18,7 +18,43 @@ export type RoleAdmin = {
   readonly granted: boolean;
 } | null;
 
-/** Whether the service is a member of a role; `set_option` is there since PostgreSQL 16. */
+/** What a worker knows of those who administer, so that it need not ask for each tenant. */
+export interface RoleAdmins {
+  /** Who administers the roles of the next tenant; made when there is none that has room. */
+  next(sql: SqlSession): Promise<RoleAdmin>;
+  /** The same as it is now: whether the service may act as it changes when it is no longer among the newest. */
+  again(sql: SqlSession, admin: RoleAdmin): Promise<RoleAdmin>;
+}
+
+/** How many tenants get the same one before it is asked whether it has room: few, since all workers do so. */
+const unasked = 10;
+
+export function createRoleAdmins(registryId: string): RoleAdmins {
+  let known: { readonly admin: RoleAdmin; left: number } | undefined;
+  const again = async (sql: SqlSession, admin: RoleAdmin): Promise<RoleAdmin> => {
+    if (admin === null) return null;
+    const [row] = await sql.query(`SELECT ${isGranted('to_regrole($1)')}`, [admin.name]);
+    return { name: admin.name, granted: row?.granted === true };
+  };
+  return {
+    again,
+    async next(sql) {
+      if (known !== undefined && known.left-- > 0) {
+        const admin = await again(sql, known.admin);
+        if (admin?.granted !== false) return admin;
+      }
+      const { admin, made } = await nextRoleAdmin(sql, registryId);
+      // Until this transaction is committed, one that was made in it is none for others.
+      known = made ? undefined : { admin, left: unasked };
+      return admin;
+    },
+  };
+}
+
+/**
+ * Whether the service is a member of a role; `set_option` is there since PostgreSQL 16. Asked of the catalog: what
+ * `pg_has_role` remembers may be older, and who takes a right that is there already takes it away from all afterwards.
+ */
 const isGranted = (role: string) => `EXISTS (
   SELECT FROM pg_auth_members AS own
   WHERE roleid = ${role} AND member = to_regrole(quote_ident(session_user)) AND (to_jsonb(own) ->> 'set_option')::boolean
@@ -35,13 +71,27 @@ export async function roleAdminOf(sql: SqlSession, registryId: string, owner: st
   return admin === undefined ? null : { name: String(admin.name), granted: admin.granted === true };
 }
 
-/** Who administers the roles of the next tenant; made when there is none that has room. */
-export async function nextRoleAdmin(sql: SqlSession, registryId: string): Promise<RoleAdmin> {
-  const newest = await newestRoleAdmin(sql, registryId);
-  if (newest === null || newest.hasRoom) return newest?.admin ?? null;
-  await sql.query('SELECT pg_advisory_xact_lock($1, hashtext($2))', [lockClass, registryId]);
+/**
+ * The newest one when it has room, or else another one. What a transaction sees of a new role and what it remembers of
+ * roles may differ for a moment, while the role's maker commits: then it finds the role and is denied to act as it. So
+ * the makers' lock, which they hold longer than that, is held while the newest is looked for.
+ */
+async function nextRoleAdmin(
+  sql: SqlSession,
+  registryId: string,
+): Promise<{ admin: RoleAdmin; made: boolean }> {
+  const lock = [lockClass, registryId];
+  const [, newest] = await Promise.all([
+    sql.query('SELECT pg_advisory_lock_shared($1, hashtext($2))', lock),
+    newestRoleAdmin(sql, registryId),
+    sql.query('SELECT pg_advisory_unlock_shared($1, hashtext($2))', lock),
+  ]);
+  if (newest === null || newest.hasRoom) return { admin: newest?.admin ?? null, made: false };
+  await sql.query('SELECT pg_advisory_xact_lock($1, hashtext($2))', lock);
+  // The server hears of what others committed when a transaction comes upon a relation for the first time.
+  await sql.query('SELECT FROM pg_tablespace LIMIT 0');
   const again = await newestRoleAdmin(sql, registryId);
-  if (again === null || again.hasRoom) return again?.admin ?? null;
+  if (again === null || again.hasRoom) return { admin: again?.admin ?? null, made: false };
   const nameOf = (number: number) => `${prefixOf(registryId)}${String(number).padStart(5, '0')}`;
   const number = again.number + 1;
   const name = nameOf(number);
@@ -52,7 +102,7 @@ export async function nextRoleAdmin(sql: SqlSession, registryId: string): Promis
     COMMENT ON ROLE ${name} IS 'tenant-management-service registry=${registryId} roles';
     GRANT ${name} TO SESSION_USER;
     ${retired}`);
-  return { name, granted: true };
+  return { admin: { name, granted: true }, made: true };
 }
 
 /** SQL before and behind what is done to a tenant's roles, in one transaction with it. */
@@ -99,7 +149,8 @@ async function newestRoleAdmin(
   const [row] = await sql.query(
     `SELECT current_setting('server_version_num')::int >= 160000 AS needed, newest.*
      FROM (SELECT) AS server LEFT JOIN LATERAL (
-       SELECT role.rolname AS name, (SELECT count(*) FROM pg_auth_members WHERE member = role.oid) < $3 AS "hasRoom", ${isGranted('role.oid')}
+       SELECT role.rolname AS name, (SELECT count(*) FROM pg_auth_members WHERE member = role.oid) < $3 AS "hasRoom",
+         ${isGranted('role.oid')}
        FROM pg_roles AS role WHERE role.rolname BETWEEN $1::name AND $2::name
        ORDER BY role.rolname DESC LIMIT 1
      ) AS newest ON true`,

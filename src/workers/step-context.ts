@@ -1,4 +1,5 @@
 import type { SharedSession, SqlSession, TakenOperation } from '../core/ports.ts';
+import { createRoleAdmins, type RoleAdmin, roleAdminOf } from './role-admin.ts';
 import type { StepContext, StepTarget } from './step.ts';
 import type { TenantMigrations } from './tenant-migrations.ts';
 import { ownershipMark, tenantNames } from './tenant-names.ts';
@@ -25,6 +26,7 @@ export interface StepContexts {
 
 /** The function that makes the contexts for a runner of an operation, who ends at the first transaction that fails. */
 export function createStepContexts({ registryId, migrations, password, login }: StepContextOptions) {
+  const roleAdmins = createRoleAdmins(registryId);
   return ({
     operation: { tenantId },
     tenantStatus,
@@ -42,6 +44,7 @@ export function createStepContexts({ registryId, migrations, password, login }: 
       schemaVersion,
     };
     let known: Promise<string> | undefined;
+    let admin: RoleAdmin | undefined;
     return {
       target,
       inTransaction(sql, notes) {
@@ -49,9 +52,24 @@ export function createStepContexts({ registryId, migrations, password, login }: 
           known ??= password(sql, tenantId);
           return known;
         };
+        let asked: Promise<RoleAdmin> | undefined;
+        const ask = async () => {
+          admin = await (admin === undefined
+            ? roleAdminOf(sql, registryId, target.names.owner)
+            : roleAdmins.again(sql, admin));
+          return admin;
+        };
         return {
           ...target,
           sql,
+          roleAdmin() {
+            asked ??= ask();
+            return asked;
+          },
+          async chooseRoleAdmin() {
+            admin = await roleAdmins.next(sql);
+            return admin;
+          },
           note: (message) => void notes.push(message),
           password: ownPassword,
           login: async (work) => login(target.names.app, await ownPassword(), work),

@@ -1,5 +1,6 @@
 import type { TenantStatus } from '../core/model.ts';
 import type { SharedSession, SqlSession } from '../core/ports.ts';
+import type { RoleAdmin } from './role-admin.ts';
 import type { TenantMigrations } from './tenant-migrations.ts';
 import type { TenantNames } from './tenant-names.ts';
 
@@ -21,6 +22,10 @@ export interface StepContext extends StepTarget {
   readonly sql: SharedSession;
   /** Tells watchers of a part of the step; they hear of it when the transaction is committed. */
   note(message: string): void;
+  /** Who administers the tenant's roles, which are there. */
+  roleAdmin(): Promise<RoleAdmin>;
+  /** Who is to administer them from now on. */
+  chooseRoleAdmin(): Promise<RoleAdmin>;
   /** The password of the tenant's `…_app` role; made and stored, sealed, when there is none. */
   password(): Promise<string>;
   /** Runs `work` in a session of its own, logged in as the tenant's `…_app` role. */

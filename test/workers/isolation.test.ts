@@ -34,7 +34,7 @@ beforeAll(async () => {
     login: (user, password, work) => withTenantSession(database, user, password, work),
   });
   const taken = { operation: { tenantId }, tenantStatus: 'ACTIVE', schemaVersion: 2 } as const;
-  context = contexts(taken).inTransaction({ query: app.sql, send: () => {}, reset: async () => {} }, []);
+  context = contexts(taken).inTransaction({ query: app.sql, send: () => {}, reset: () => {} }, []);
 }, 60_000);
 afterAll(() => app?.[Symbol.asyncDispose]());
 

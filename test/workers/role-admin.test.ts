@@ -1,8 +1,11 @@
 import { randomUUID } from 'node:crypto';
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { asRoleAdmin, nextRoleAdmin, type RoleAdmin, roleAdminOf } from '../../src/workers/role-admin.ts';
+import { sqlSession } from '../../src/db/sql-session.ts';
+import { asRoleAdmin, createRoleAdmins, type RoleAdmin, roleAdminOf } from '../../src/workers/role-admin.ts';
 import { startVersionCluster } from '../db/version-cluster.ts';
 import type { TestDatabase } from '../support/database.ts';
+import { eventually } from '../support/eventually.ts';
 import { postgresVersions } from '../support/postgres-versions.ts';
 import { connect, type Session } from './worker-app.ts';
 
@@ -21,14 +24,15 @@ describe.each(postgresVersions)('$title', (version) => {
     }, 60_000);
     afterAll(() => parts?.disposeAsync());
 
-    async function inTransaction<T>(on: Session, work: () => Promise<T>): Promise<T> {
+    async function inTransaction<T>(on: Pick<Session, 'query'>, work: () => Promise<T>): Promise<T> {
       await on.query('BEGIN');
       const result = await work();
       await on.query('COMMIT');
       return result;
     }
 
-    const next = (registryId: string, on = session) => inTransaction(on, () => nextRoleAdmin(on, registryId));
+    const next = (registryId: string, on = session) =>
+      inTransaction(on, () => createRoleAdmins(registryId).next(on));
 
     /** As a step does it. @returns their names */
     async function createRoles(admin: RoleAdmin, count: number): Promise<string[]> {
@@ -97,6 +101,64 @@ describe.each(postgresVersions)('$title', (version) => {
       const all = await Promise.all(sessions.map((each) => next(registryId, each)));
       expect(all).toEqual(Array(5).fill({ name: name(registryId, 1), granted: true }));
     });
+
+    test('go to an administrator that a worker knows, unless it is no longer among the newest', async () => {
+      const registryId = randomUUID();
+      const roleAdmins = createRoleAdmins(registryId);
+      const known = () => inTransaction(session, () => roleAdmins.next(session));
+      const first = await known();
+      await createRoles(first, capacity);
+      expect(await known()).toEqual({ name: name(registryId, 2), granted: true });
+      const second = await known();
+      await createRoles(second, capacity);
+      // It is not counted each time.
+      expect(await known()).toEqual(second);
+      await createRoles(await next(registryId), capacity);
+      await next(registryId);
+      expect(await inTransaction(session, () => roleAdmins.again(session, second))).toEqual({
+        name: name(registryId, 2),
+        granted: false,
+      });
+      expect(await known()).toEqual({ name: name(registryId, 4), granted: true });
+    });
+
+    test.each(['COMMIT', 'ROLLBACK'])(
+      'wait for the one who makes an administrator, until its %s',
+      async (end) => {
+        const registryId = randomUUID();
+        const client = new pg.Client(database.settings);
+        await client.connect();
+        await using _ = { [Symbol.asyncDispose]: () => client.end() };
+        // Prepared, as in the service: a statement that is parsed anew would find out by itself.
+        const other = sqlSession(client);
+        const actAs = async (admin: RoleAdmin) => {
+          const { before, after } = asRoleAdmin(admin);
+          await other.query(`${before}SELECT${after}`);
+        };
+        const first = await next(registryId);
+        // It remembers from now on whose member it is.
+        for (let time = 0; time < 6; time++) {
+          await inTransaction(other, async () => actAs(await createRoleAdmins(registryId).next(other)));
+        }
+        await createRoles(first, capacity);
+
+        await session.query('BEGIN');
+        const second = await createRoleAdmins(registryId).next(session);
+        const waiting = inTransaction(other, async () => {
+          const admin = await createRoleAdmins(registryId).next(other);
+          await actAs(admin);
+          return admin;
+        });
+        await eventually(
+          async () =>
+            (await session.query(`SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`))
+              .length === 1,
+          10_000,
+        );
+        await session.query(end);
+        expect(await waiting).toEqual(second);
+      },
+    );
 
     test('of another registry have administrators of their own, marked with its id', async () => {
       const [one, other] = [randomUUID(), randomUUID()];

@@ -1,4 +1,4 @@
-import { asRoleAdmin, roleAdminOf } from '../role-admin.ts';
+import { asRoleAdmin } from '../role-admin.ts';
 import type { Step, StepContext } from '../step.ts';
 import { loginsOf } from '../tenant-names.ts';
 import { endSessions as endSessionsOf } from '../tenant-sessions.ts';
@@ -70,11 +70,11 @@ async function forbidLogins(context: StepContext): Promise<void> {
 }
 
 async function alter(
-  { sql, names, registryId }: StepContext,
+  { sql, roleAdmin }: StepContext,
   logins: readonly string[],
   right: 'LOGIN' | 'NOLOGIN',
 ): Promise<void> {
-  const { before, after } = asRoleAdmin(await roleAdminOf(sql, registryId, names.owner));
+  const { before, after } = asRoleAdmin(await roleAdmin());
   const statements = logins.map((login) => `ALTER ROLE ${login} ${right}`);
   await sql.query(`${before}${statements.join(';\n')}${after}`);
 }

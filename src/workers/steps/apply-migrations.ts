@@ -3,7 +3,7 @@ import { areRecorded, recordMigrations } from '../migration-ledger.ts';
 import type { MigrationScript } from '../migration-script.ts';
 import { namedAfter, naming } from '../naming.ts';
 import { isWorthRetrying, sqlStateOf } from '../retry-policy.ts';
-import { asOwner, roleAdminOf } from '../role-admin.ts';
+import { asOwner } from '../role-admin.ts';
 import type { Step, StepContext } from '../step.ts';
 import { runApart } from './run-apart.ts';
 
@@ -36,8 +36,8 @@ export const applyMigrations: Step = {
 
 /** All files of a script, in one round trip; if that fails, one by one, to name the one that does. */
 async function run(context: StepContext, script: MigrationScript): Promise<void> {
-  const { sql, names, registryId } = context;
-  const { before, after } = asOwner(names.owner, await roleAdminOf(sql, registryId, names.owner));
+  const { sql, names } = context;
+  const { before, after } = asOwner(names.owner, await context.roleAdmin());
   const asTenant = (text: string) =>
     sql.query(`
       ${before} SET LOCAL search_path TO ${names.schema}; SET LOCAL lock_timeout TO '5s';
@@ -52,7 +52,7 @@ async function run(context: StepContext, script: MigrationScript): Promise<void>
     for (const { file, sql: text } of script.parts) await naming(file, () => asTenant(text));
   }
   // Settings that a file left would be the next one's who gets this connection.
-  await sql.reset();
+  sql.reset();
   await record(context, script);
 }
 

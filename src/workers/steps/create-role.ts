@@ -1,4 +1,4 @@
-import { asRoleAdmin, nextRoleAdmin, roleAdminOf } from '../role-admin.ts';
+import { asRoleAdmin } from '../role-admin.ts';
 import { fewestIterations, scramVerifier } from '../scram.ts';
 import type { Step } from '../step.ts';
 import { ownRoles, rolesOf } from './own-roles.ts';
@@ -8,11 +8,12 @@ export const createRole: Step = {
   // A password cannot be read back, so the login is always brought to the one that is stored.
   probe: async () => false,
   async apply(context) {
-    const { sql, names, mark, registryId } = context;
-    const roles = await ownRoles(context);
-    const admin =
-      roles.size > 0 ? await roleAdminOf(sql, registryId, names.owner) : await nextRoleAdmin(sql, registryId);
-    const verifier = await scramVerifier(await context.password(), fewestIterations);
+    const { sql, names, mark } = context;
+    const [roles, password] = await Promise.all([ownRoles(context), context.password()]);
+    const [admin, verifier] = await Promise.all([
+      roles.size > 0 ? context.roleAdmin() : context.chooseRoleAdmin(),
+      scramVerifier(password, fewestIterations),
+    ]);
     const login = `LOGIN PASSWORD '${verifier}'`;
     const { before, after } = asRoleAdmin(admin);
     const create = (role: string, options: string) => [
@@ -32,10 +33,10 @@ export const createRole: Step = {
   },
   // What is somebody else's stays.
   async undo(context) {
-    const { sql, names, tenantId, registryId } = context;
+    const { sql, tenantId } = context;
     const roles = [...(await rolesOf(context)).own.keys()];
     if (roles.length > 0) {
-      const { before, after } = asRoleAdmin(await roleAdminOf(sql, registryId, names.owner));
+      const { before, after } = asRoleAdmin(await context.roleAdmin());
       await sql.query(`${before}DROP ROLE ${roles.join(', ')}${after}`);
     }
     await sql.query('DELETE FROM tenant_credentials WHERE tenant_id = $1', [tenantId]);

@@ -1,18 +1,19 @@
-import { asOwner, ownership, roleAdminOf } from '../role-admin.ts';
+import { asOwner, ownership } from '../role-admin.ts';
 import { PermanentStepError, type Step, type StepContext } from '../step.ts';
 
 /** The schema, the owner's, with rights on rows for the logins, on tables that come later too. */
 export const createSchema: Step = {
   async probe(context) {
-    const is = await schemaState(context);
+    // The administrator is asked for along with it.
+    const [is] = await Promise.all([schemaState(context), context.roleAdmin()]);
     if (is === 'foreign') {
       throw new PermanentStepError(`the schema ${context.names.schema} exists and is not this registry's`);
     }
     return is === 'own';
   },
-  async apply({ sql, names, mark, registryId }) {
+  async apply({ sql, names, mark, roleAdmin }) {
     const { schema, owner, rows } = names;
-    const { take, giveBack } = ownership(owner, await roleAdminOf(sql, registryId, owner));
+    const { take, giveBack } = ownership(owner, await roleAdmin());
     // The service may create schemas; the owner may not.
     sql.send(`
       ${take}
@@ -26,9 +27,9 @@ export const createSchema: Step = {
   },
   // With all that the migrations made in it. What is somebody else's stays.
   async undo(context) {
-    const { sql, names, registryId, tenantId } = context;
+    const { sql, names, tenantId } = context;
     if ((await schemaState(context)) !== 'own') return;
-    const { before, after } = asOwner(names.owner, await roleAdminOf(sql, registryId, names.owner));
+    const { before, after } = asOwner(names.owner, await context.roleAdmin());
     await sql.query(`${before}DROP SCHEMA ${names.schema} CASCADE${after}`);
     await sql.query('UPDATE tenants SET schema_version = 0 WHERE id = $1', [tenantId]);
   },
@@ -36,7 +37,7 @@ export const createSchema: Step = {
 
 async function schemaState({ sql, names, mark }: StepContext): Promise<'own' | 'foreign' | 'absent'> {
   const [schema] = await sql.query(
-    `SELECT obj_description(oid, 'pg_namespace') AS mark FROM pg_namespace WHERE oid = to_regnamespace($1)`,
+    `SELECT obj_description(oid, 'pg_namespace') AS mark FROM pg_namespace WHERE nspname = $1`,
     [names.schema],
   );
   if (schema === undefined) return 'absent';
