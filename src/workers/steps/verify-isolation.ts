@@ -1,4 +1,4 @@
-import { type Step, StepError } from '../step.ts';
+import { type Step, type StepContext, StepError } from '../step.ts';
 import { isSuspended } from './access.ts';
 
 const registryTables = [
@@ -16,7 +16,7 @@ const registryTables = [
 
 // The server's own answers about a login, asked where its catalogs are at hand: a new session would have to load them.
 // What is in a schema is found by its dependence on it: pg_class has no index for that, and would be read as a whole.
-// The other tenants are those before and behind it by name. Parameters: login, owner, schema, the role that holds its
+// Of the other tenants one stands for all. Parameters: login, owner, schema, the role that holds its
 // rights, the registry's tables.
 const rightsSql = `
 SELECT
@@ -29,13 +29,9 @@ SELECT
   ) AS reachable,
   has_schema_privilege($1, to_regnamespace($3::text), 'CREATE') AS creates,
   pg_has_role($1, to_regrole($2), 'MEMBER') AS owns,
-  EXISTS (
-    SELECT FROM (
-      (SELECT oid FROM pg_namespace WHERE nspname < $3::name AND nspname > 'tenant_' ORDER BY nspname DESC LIMIT 1)
-      UNION ALL
-      (SELECT oid FROM pg_namespace WHERE nspname > $3::name AND nspname < 'tenant_g' ORDER BY nspname LIMIT 1)
-    ) AS neighbour WHERE has_schema_privilege($1, oid, 'USAGE')
-  ) AS sees,
+  has_schema_privilege($1, (
+    SELECT oid FROM pg_namespace WHERE nspname BETWEEN 'tenant_' AND 'tenant_g' AND nspname <> $3::name LIMIT 1
+  ), 'USAGE') AS sees,
   EXISTS (SELECT FROM pg_auth_members WHERE member = to_regrole($1) AND roleid <> to_regrole($4)) AS switches,
   (
     SELECT name FROM unnest($5::text[]) AS name
@@ -49,28 +45,31 @@ export const verifyIsolation: Step = {
   probe: async () => false,
   async apply(context) {
     const { sql, names } = context;
-    const [rights] = await sql.query(rightsSql, [
-      names.app,
-      names.owner,
-      names.schema,
-      names.rows,
-      registryTables,
+    const [[rights], schemas] = await Promise.all([
+      sql.query(rightsSql, [names.app, names.owner, names.schema, names.rows, registryTables]),
+      // Who is suspended cannot show it, and needs not.
+      isSuspended(context) ? null : schemasSeen(context),
     ]);
     if (rights?.reachable !== true) refuse('does not reach its own tables');
     if (rights?.owns !== false) refuse('becomes its owner; it must not');
     if (rights?.creates !== false) refuse('creates tables; it must not');
-    if (rights?.sees !== false) refuse('sees another tenant; it must not');
+    if (rights?.sees === true) refuse('sees another tenant; it must not');
     if (rights?.switches !== false) refuse('is a member of roles outside of the tenant; it must not');
     if (rights?.registryTable) refuse(`has rights on ${rights.registryTable}; it must not`);
-    // Who is suspended cannot show it, and needs not.
-    if (isSuspended(context)) return;
-    await context.login(async (session) => {
-      // A session that is new loads what it needs for the first time: this needs little.
-      const [found] = await session.query('SELECT current_schemas(false) AS schemas');
-      if (found?.schemas !== `{${names.schema}}`) refuse('does not see its schema alone');
-    });
+    if (schemas !== null && schemas !== `{${names.schema}}`) refuse('does not see its schema alone');
   },
 };
+
+/** What the tenant's `…_app` role finds on its search path, as PostgreSQL writes an array. */
+async function schemasSeen(context: StepContext): Promise<unknown> {
+  let schemas: unknown;
+  await context.login(async (session) => {
+    // A session that is new loads what it needs for the first time: this needs little.
+    const [row] = await session.query('SELECT current_schemas(false) AS schemas');
+    schemas = row?.schemas;
+  });
+  return schemas;
+}
 
 function refuse(deed: string): never {
   throw new StepError(`the login of the tenant ${deed}`);
