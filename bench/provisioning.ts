@@ -19,7 +19,7 @@ const existingTenants = [0, 1_000, 5_000];
 const existingConcurrency = 4;
 const rounds = 7;
 /** Of each contender in each round. */
-const tenants = 50;
+const tenants = 100;
 const creates = 500;
 
 endOnSignal();
