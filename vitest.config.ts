@@ -10,6 +10,7 @@ export default defineConfig({
     globalSetup: ['test/support/global-setup.ts'],
     // Most tests wait for servers, not for the processor.
     maxWorkers: 4,
+    // For what hangs: what a test waits for has a deadline of its own. A whole process is up within a minute, if need be.
     testTimeout: 90_000,
     hookTimeout: 60_000,
     reporters: ['default', ['json', { outputFile: 'coverage/report.json' }]],

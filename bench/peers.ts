@@ -8,6 +8,9 @@ import type { Recording } from './recording.ts';
 // What somebody would write with `pg` alone: no registry, no events, no retries. Each worker has a connection of the
 // service's role, and sends a transaction in one round trip.
 
+/** As many as the service gives to one administrator of roles (`src/workers/role-admin.ts`). */
+const tenantsPerAdmin = 30;
+
 export interface PeerOptions {
   readonly cluster: Cluster;
   /** A peer's own. */
@@ -58,17 +61,23 @@ async function run(
     return client;
   });
   const clients = await Promise.all(connected);
-  const admin = `bench_${randomBytes(8).toString('hex')}`;
-  await clients[0]?.query(`CREATE ROLE ${admin} NOLOGIN CREATEROLE; GRANT ${admin} TO SESSION_USER`);
+  const prefix = `bench_${randomBytes(8).toString('hex')}`;
+  const adminOf = (tenant: number) => `${prefix}_${Math.floor(tenant / tenantsPerAdmin)}`;
+  const admins = [...new Set(Array.from({ length: count }, (_, tenant) => adminOf(tenant)))];
+  for (const admin of admins) {
+    await clients[0]?.query(
+      `CREATE ROLE ${admin} NOLOGIN CREATEROLE; GRANT ${admin} TO SESSION_USER WITH INHERIT FALSE`,
+    );
+  }
   let begun = 0;
   const start = performance.now();
   await Promise.all(
     clients.map(async (client) => {
-      while (begun++ < count) await provision(client, admin);
+      while (begun < count) await provision(client, adminOf(begun++));
     }),
   );
   const milliseconds = performance.now() - start;
-  await clients[0]?.query(`REVOKE ${admin} FROM SESSION_USER`);
+  await clients[0]?.query(`REVOKE ${admins} FROM SESSION_USER`);
   return milliseconds;
 }
 
@@ -81,8 +90,8 @@ async function connect(database: DatabaseSettings): Promise<pg.Client> {
 }
 
 /**
- * The recorded DDL, for another tenant. The service bounds how many roles one role administers (`src/workers/role-admin.ts`);
- * a peer has such a role for each of its runs, made before the clock starts.
+ * The recorded DDL, for another tenant. The service bounds how many roles one role administers; a peer does so too, with
+ * roles that are made before the clock starts.
  */
 function ddlFor({ tenantId, ddl }: Recording, other: string, admin: string, verifier: string): string[][] {
   const [from, to] = [tenantId, other].map((id) => id.replaceAll('-', ''));

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { atMost } from './at-most.ts';
 import { isLoopback } from './config/hosts.ts';
+import { slotRestMs } from './config/pooler.ts';
 import { connectionsFor } from './config/tier-connections.ts';
 import type { Config } from './config.ts';
 import type { Core } from './core/core.ts';
@@ -148,7 +149,11 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
   );
   redis.status = feed.status;
 
-  const leaseStore = createLeaseStore({ pool, roles: createLeaseRoles(registryId) });
+  const leaseStore = createLeaseStore({
+    pool,
+    roles: createLeaseRoles(registryId),
+    restMs: config.pooler === null ? 0 : slotRestMs,
+  });
   const { host, port, database: name } = settings;
   const server = { host, port, database: name };
   const accounts = createTenantAccounts({ pool, keyRing });

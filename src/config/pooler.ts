@@ -10,6 +10,12 @@ export interface Pooler {
   readonly port: number;
 }
 
+/**
+ * How long a lease's slot is nobody's behind a pooler, milliseconds. The pooler asks for a password once; a client that
+ * is still there when the lease is over is sent away before that time by the limits of `deploy/pgbouncer/pgbouncer.ini`.
+ */
+export const slotRestMs = 90_000;
+
 /** What PgBouncer listens on unless it is told otherwise. */
 const usualPort = 6432;
 

@@ -7,6 +7,9 @@ import type { LeasedLogin, LeasedTenant, LeaseStore, Registry } from './ports.ts
 import { requireAccess } from './tenant-access.ts';
 import { parse, uuid } from './validation.ts';
 
+/** How many logins a tenant has at most for each lease that it may have: they rest between two leases. */
+const slotsPerLease = 4;
+
 export interface LeasesOptions {
   readonly store: LeaseStore;
   readonly registry: Pick<Registry, 'find'>;
@@ -46,11 +49,16 @@ export function createLeases(options: LeasesOptions) {
   /** The lowest slot that is free. */
   function slotFor(tenant: LeasedTenant | null): number {
     requireAccess(tenant);
-    const { tier, slots } = tenant;
+    const { tier, leases, slots } = tenant;
     const cap = connectionsFor(tier);
-    if (slots.length >= cap) {
+    if (leases >= cap) {
       throw new LimitExceededError(
         `The tenant's tier allows ${cap} leases at once, and all are taken; release one, or wait until one expires.`,
+      );
+    }
+    if (slots.length >= slotsPerLease * cap) {
+      throw new LimitExceededError(
+        `The tenant's leases follow each other so fast that none of its ${slotsPerLease * cap} logins is free; keep them for longer, or wait a minute or two.`,
       );
     }
     const gap = slots.findIndex((slot, index) => slot !== index + 1);

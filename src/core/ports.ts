@@ -223,12 +223,14 @@ export interface LeaseStore {
    */
   take(lease: NewLease, slotFor: (tenant: LeasedTenant | null) => number): Promise<LeasedLogin>;
   /**
-   * Forbids the login, ends its sessions, and forgets the lease, in this order; `mayEnd` throws when that must not be.
-   * @returns false when there is no such lease
+   * Forbids the login, ends its sessions, and marks the lease as ended, in this order; `mayEnd` throws when that must not be.
+   * @returns false when there is no such lease, or it has ended
    */
   end(id: string, mayEnd?: (lease: Lease) => void): Promise<boolean>;
   /** The leases whose time is over, the oldest first; a bounded number. */
   expired(): Promise<readonly string[]>;
+  /** Removes the leases that have ended and whose slots have rested. */
+  forget(): Promise<void>;
   /**
    * Ends the sessions that outlived their lease: one that was just logging in when it ended is not seen then.
    * @returns how many
@@ -247,7 +249,9 @@ export interface NewLease extends Lease {
 
 /** A tenant of which a lease is asked for. */
 export interface LeasedTenant extends AccessFacts, Pick<Tenant, 'tier'> {
-  /** The slots that are taken, in order. */
+  /** How many leases it has. */
+  readonly leases: number;
+  /** The slots that are not free, because they are taken or rest, in order. */
   readonly slots: readonly number[];
 }
 

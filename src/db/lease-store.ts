@@ -11,13 +11,27 @@ const lockTenantSql = 'SELECT FROM tenants WHERE id = $1 FOR UPDATE';
 const tenantSql = `
 SELECT status, deleted_at AS "deletedAt", tier,
   (SELECT json_build_object('kind', kind, 'state', state) FROM operations WHERE id = operation_id) AS operation,
-  ARRAY(SELECT slot FROM leases WHERE tenant_id = tenants.id ORDER BY slot) AS slots,
+  (SELECT count(*)::int FROM leases WHERE tenant_id = tenants.id AND ended_at IS NULL) AS leases,
+  ARRAY(
+    SELECT slot FROM leases
+    WHERE tenant_id = tenants.id AND coalesce(ended_at, 'infinity') > clock_timestamp() - $3 * interval '1 millisecond'
+    ORDER BY slot
+  ) AS slots,
   clock_timestamp() + $2 * interval '1 millisecond' AS "expiresAt"
 FROM tenants WHERE id = $1`;
 
-const insertSql = `INSERT INTO leases (id, tenant_id, slot, subject, taken_at, expires_at) VALUES ($1, $2, $3, $4, clock_timestamp(), $5)`;
+// In the place of the lease that the slot had before, if that is still there.
+const insertSql = `
+INSERT INTO leases (id, tenant_id, slot, subject, taken_at, expires_at) VALUES ($1, $2, $3, $4, clock_timestamp(), $5)
+ON CONFLICT (tenant_id, slot) DO UPDATE
+SET id = excluded.id, subject = excluded.subject, taken_at = excluded.taken_at, expires_at = excluded.expires_at, ended_at = NULL
+WHERE leases.ended_at IS NOT NULL`;
 
-const lockLeaseSql = `SELECT id, tenant_id AS "tenantId", slot, subject FROM leases WHERE id = $1 FOR UPDATE`;
+const lockLeaseSql = `
+SELECT id, tenant_id AS "tenantId", slot, subject FROM leases WHERE id = $1 AND ended_at IS NULL FOR UPDATE`;
+
+const expiredSql = `
+SELECT id FROM leases WHERE expires_at <= clock_timestamp() AND ended_at IS NULL ORDER BY expires_at LIMIT $1`;
 
 /** How many leases are ended in one go. */
 const batch = 200;
@@ -25,13 +39,15 @@ const batch = 200;
 export interface LeaseStoreOptions {
   readonly pool: pg.Pool;
   readonly roles: LeaseRoles;
+  /** How long a slot is nobody's when its lease is over, milliseconds. */
+  readonly restMs: number;
 }
 
 /**
- * The leases on PostgreSQL. Who takes one holds the tenant's lock and touches only slots that no row names; who ends one
+ * The leases on PostgreSQL. Who takes one holds the tenant's lock and touches only slots that nobody has; who ends one
  * holds the lock of its row. So no two ever work on the same role, and who ends a lease cannot meet its successor.
  */
-export function createLeaseStore({ pool, roles }: LeaseStoreOptions): LeaseStore {
+export function createLeaseStore({ pool, roles, restMs }: LeaseStoreOptions): LeaseStore {
   /**
    * Runs `work` while the lease is there, for nobody else to end it, and then with COMMIT the statements that it answers.
    * @returns false when it is not there
@@ -57,7 +73,7 @@ export function createLeaseStore({ pool, roles }: LeaseStoreOptions): LeaseStore
     take: ({ id, tenantId, subject, password, durationMs }, slotFor) =>
       reachingDatabase(() =>
         inTransaction(pool, async (client) => {
-          const values = [tenantId, durationMs];
+          const values = [tenantId, durationMs, restMs];
           const [, { rows }] = await Promise.all([
             client.query({ name: 'lock_tenant', text: lockTenantSql, values: [tenantId] }),
             client.query<AskedTenant>({ name: 'lease_tenant', text: tenantSql, values }),
@@ -93,24 +109,29 @@ export function createLeaseStore({ pool, roles }: LeaseStoreOptions): LeaseStore
           id,
           async (sql, lease) => {
             await roles.endSessions(sql, lease);
-            return [{ name: 'end_lease', text: 'DELETE FROM leases WHERE id = $1', values: [id] }];
+            const text = 'UPDATE leases SET ended_at = clock_timestamp() WHERE id = $1';
+            return [{ name: 'end_lease', text, values: [id] }];
           },
           unhurried,
         );
       }),
     expired: () =>
       reachingDatabase(async () => {
-        const { rows } = await pool.query<{ id: string }>(
-          'SELECT id FROM leases WHERE expires_at <= clock_timestamp() ORDER BY expires_at LIMIT $1',
-          [batch],
-        );
+        const { rows } = await pool.query<{ id: string }>(expiredSql, [batch]);
         return rows.map(({ id }) => id);
+      }),
+    forget: () =>
+      reachingDatabase(async () => {
+        await pool.query(
+          `DELETE FROM leases WHERE ended_at <= clock_timestamp() - $1 * interval '1 millisecond'`,
+          [restMs],
+        );
       }),
     endStrays: () => reachingDatabase(() => roles.endStrays(sqlSession(pool))),
     count: (tenantId) =>
       reachingDatabase(async () => {
         const { rows } = await pool.query<{ count: number }>(
-          'SELECT count(*)::int FROM leases WHERE tenant_id = $1',
+          'SELECT count(*)::int FROM leases WHERE tenant_id = $1 AND ended_at IS NULL',
           [tenantId],
         );
         return rows[0]?.count ?? 0;
@@ -128,6 +149,8 @@ async function commit(client: pg.PoolClient, statements: readonly pg.QueryConfig
 
 /** How many leases there are in the whole registry. */
 export async function countLeases(pool: pg.Pool): Promise<number> {
-  const { rows } = await pool.query<{ count: number }>('SELECT count(*)::int FROM leases');
+  const { rows } = await pool.query<{ count: number }>(
+    'SELECT count(*)::int FROM leases WHERE ended_at IS NULL',
+  );
   return rows[0]?.count ?? 0;
 }

@@ -7,6 +7,7 @@ import type { Finding } from './finding.ts';
 import { leftoversOf, tenantIdOf } from './leftovers.ts';
 import { loginFindings } from './password.ts';
 import { nothingDone, type Patient, type RepairOutcome, repairAll } from './repair.ts';
+import { roleAdminFindings } from './role-admin-checks.ts';
 import { hasPoolerFunction, serverFindings } from './server-checks.ts';
 import { findingsOf, reasonToSkip, type Standard } from './tenant-checks.ts';
 import {
@@ -84,13 +85,14 @@ export async function* examine(options: DoctorOptions): AsyncGenerator<Statement
 }
 
 async function* examineServer(options: DoctorOptions): AsyncGenerator<Statement> {
-  const { pool, pooler } = options;
+  const { pool, pooler, registryId } = options;
   const sql = sqlSession(pool);
   const subject = 'server';
-  yield* mending(options, subject, await serverFindings(sql), {
+  const find = async () => [...(await serverFindings(sql)), ...(await roleAdminFindings(sql, registryId))];
+  yield* mending(options, subject, await find(), {
     repair: (findings) =>
       inTransaction(pool, (session) => repairAll(session, options, { role: '', tenantId: null }, findings)),
-    again: () => serverFindings(sql),
+    again: find,
   });
   const hasFunction = await hasPoolerFunction(sql);
   if (pooler !== null && !hasFunction) {

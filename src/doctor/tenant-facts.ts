@@ -74,7 +74,7 @@ const schemaOf = (name: string) =>
 const tenantsSql = `
 SELECT tenant.id, subdomain, status, deleted_at IS NOT NULL AS deleted, schema_version AS "schemaVersion",
   CASE WHEN operation.id IS NOT NULL THEN json_build_object('kind', kind, 'state', state) END AS operation,
-  ARRAY(SELECT slot FROM leases WHERE tenant_id = tenant.id ORDER BY slot) AS slots
+  ARRAY(SELECT slot FROM leases WHERE tenant_id = tenant.id AND ended_at IS NULL ORDER BY slot) AS slots
 FROM tenants AS tenant LEFT JOIN operations AS operation ON operation.id = operation_id`;
 
 const rolesSql = `

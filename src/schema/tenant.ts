@@ -49,7 +49,7 @@ export function addTenant(builder: Builder, { tenantStatus, operation, tenantPoo
         description: 'Needs the role admin.',
         authScopes: { admin: true },
         // Counted along with the tenants, however many are asked for.
-        select: { _count: { select: { leases: true } } },
+        select: { _count: { select: { leases: { where: { endedAt: null } } } } },
         resolve: (tenant, _args, { core }) => core.leases.usageOf(tenant, tenant._count.leases),
       }),
       operation: t.relation('operation', { nullable: true, description: 'The newest one.' }),

@@ -2,11 +2,11 @@ import type { Logger } from 'pino';
 import type { LeaseStore } from '../core/ports.ts';
 
 /**
- * Ends the leases whose time is over, their sessions included, and sessions that outlived their lease. It goes by the lease's id, so it never ends one that was
- * taken anew in the same slot.
+ * Ends the leases whose time is over, their sessions included, and sessions that outlived their lease; removes what has
+ * ended. It goes by the lease's id, so it never ends one that was taken anew in the same slot.
  */
 export async function expireLeases(
-  leases: Pick<LeaseStore, 'expired' | 'end' | 'endStrays'>,
+  leases: Pick<LeaseStore, 'expired' | 'end' | 'endStrays' | 'forget'>,
   log: Pick<Logger, 'info' | 'warn'>,
 ): Promise<void> {
   for (const leaseId of await leases.expired()) {
@@ -17,6 +17,7 @@ export async function expireLeases(
       log.warn({ err: error, leaseId }, 'an expired lease could not be ended; that is repeated');
     }
   }
+  await leases.forget();
   const strays = await leases.endStrays();
   if (strays > 0) log.info({ strays }, 'sessions that outlived their lease were ended');
 }

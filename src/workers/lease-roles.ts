@@ -21,7 +21,7 @@ WHERE login.rolname ~ '^tenant_[0-9a-f]{32}_l[0-9]+$' AND starts_with(shobj_desc
 const straysSql = `
 SELECT pg_terminate_backend(pid) FROM unnest($1::int[], $2::text[]) AS seen (pid, login) JOIN pg_stat_activity USING (pid)
 WHERE usename = login
-  AND NOT EXISTS (SELECT FROM leases WHERE format('tenant_%s_l%s', replace(tenant_id::text, '-', ''), slot) = login)`;
+  AND NOT EXISTS (SELECT FROM leases WHERE ended_at IS NULL AND format('tenant_%s_l%s', replace(tenant_id::text, '-', ''), slot) = login)`;
 
 /** The logins of leases: one per slot, made when it is first needed, and reused. */
 export function createLeaseRoles(registryId: string): LeaseRoles {

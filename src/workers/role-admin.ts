@@ -6,7 +6,7 @@ import type { SqlSession } from '../core/ports.ts';
 // bounded number of tenants' roles each, and works as the one that a tenant belongs to (docs/decisions/0010).
 
 /** How many roles one administers, about; a tenant has three and its leases. */
-const capacity = 200;
+const capacity = 90;
 
 /** The first of the two numbers of the lock under which another one is made. */
 const lockClass = 7_243;
@@ -66,7 +66,7 @@ export async function roleAdminOf(sql: SqlSession, registryId: string, owner: st
     `SELECT member::regrole::text AS name, ${isGranted('membership.member')}
      FROM pg_auth_members AS membership
      WHERE roleid = to_regrole($1) AND admin_option AND starts_with(member::regrole::text, $2)`,
-    [owner, prefixOf(registryId)],
+    [owner, roleAdminPrefix(registryId)],
   );
   return admin === undefined ? null : { name: String(admin.name), granted: admin.granted === true };
 }
@@ -92,15 +92,15 @@ async function nextRoleAdmin(
   await sql.query('SELECT FROM pg_tablespace LIMIT 0');
   const again = await newestRoleAdmin(sql, registryId);
   if (again === null || again.hasRoom) return { admin: again?.admin ?? null, made: false };
-  const nameOf = (number: number) => `${prefixOf(registryId)}${String(number).padStart(5, '0')}`;
+  const nameOf = (number: number) => `${roleAdminPrefix(registryId)}${String(number).padStart(5, '0')}`;
   const number = again.number + 1;
   const name = nameOf(number);
-  // The last but one stays: who has just chosen it is still to act as it.
-  const retired = number > 2 ? `REVOKE ${nameOf(number - 2)} FROM SESSION_USER;` : '';
+  // The last two stay: who has just chosen one is still to act as it.
+  const retired = number > 3 ? `REVOKE ${nameOf(number - 3)} FROM SESSION_USER;` : '';
   await sql.query(`
     CREATE ROLE ${name} NOLOGIN CREATEROLE;
-    COMMENT ON ROLE ${name} IS 'tenant-management-service registry=${registryId} roles';
-    GRANT ${name} TO SESSION_USER;
+    COMMENT ON ROLE ${name} IS '${roleAdminMark(registryId)}';
+    GRANT ${name} TO SESSION_USER WITH INHERIT FALSE;
     ${retired}`);
   return { admin: { name, granted: true }, made: true };
 }
@@ -110,7 +110,7 @@ export function asRoleAdmin(admin: RoleAdmin): { readonly before: string; readon
   if (admin === null) return { before: '', after: '' };
   const { name, granted } = admin;
   return {
-    before: `${granted ? '' : `GRANT ${name} TO SESSION_USER; `}SET LOCAL ROLE ${name};\n`,
+    before: `${granted ? '' : `GRANT ${name} TO SESSION_USER WITH INHERIT FALSE; `}SET LOCAL ROLE ${name};\n`,
     after: `\n; RESET ROLE${granted ? '' : `; REVOKE ${name} FROM SESSION_USER`}`,
   };
 }
@@ -145,7 +145,7 @@ async function newestRoleAdmin(
   sql: SqlSession,
   registryId: string,
 ): Promise<{ admin: RoleAdmin; number: number; hasRoom: boolean } | null> {
-  const prefix = prefixOf(registryId);
+  const prefix = roleAdminPrefix(registryId);
   const [row] = await sql.query(
     `SELECT current_setting('server_version_num')::int >= 160000 AS needed, newest.*
      FROM (SELECT) AS server LEFT JOIN LATERAL (
@@ -165,6 +165,12 @@ async function newestRoleAdmin(
   };
 }
 
-function prefixOf(registryId: string): string {
+/** What the registry writes on them. */
+export function roleAdminMark(registryId: string): string {
+  return `tenant-management-service registry=${registryId} roles`;
+}
+
+/** What the names of those who administer begin with; five digits follow. */
+export function roleAdminPrefix(registryId: string): string {
   return `tms_${registryId.replaceAll('-', '')}_roles_`;
 }

@@ -24,6 +24,12 @@ export interface StepContexts {
   inTransaction(sql: SharedSession, notes: string[]): StepContext;
 }
 
+/**
+ * For how long the service may act as an administrator that it could act as, milliseconds: the newest few may be acted as,
+ * and nobody makes a hundred tenants in so short a time.
+ */
+const freshMs = 100;
+
 /** The function that makes the contexts for a runner of an operation, who ends at the first transaction that fails. */
 export function createStepContexts({ registryId, migrations, password, login }: StepContextOptions) {
   const roleAdmins = createRoleAdmins(registryId);
@@ -43,21 +49,24 @@ export function createStepContexts({ registryId, migrations, password, login }: 
       tenantStatus,
       schemaVersion,
     };
-    let known: Promise<string> | undefined;
-    let admin: RoleAdmin | undefined;
+    let stored: Promise<string> | undefined;
+    let known: { readonly admin: RoleAdmin; readonly at: number } | undefined;
+    const remember = (admin: RoleAdmin) => {
+      known = { admin, at: performance.now() };
+      return admin;
+    };
     return {
       target,
       inTransaction(sql, notes) {
         const ownPassword = () => {
-          known ??= password(sql, tenantId);
-          return known;
+          stored ??= password(sql, tenantId);
+          return stored;
         };
         let asked: Promise<RoleAdmin> | undefined;
         const ask = async () => {
-          admin = await (admin === undefined
-            ? roleAdminOf(sql, registryId, target.names.owner)
-            : roleAdmins.again(sql, admin));
-          return admin;
+          if (known === undefined) return remember(await roleAdminOf(sql, registryId, target.names.owner));
+          if (performance.now() - known.at < freshMs) return known.admin;
+          return remember(await roleAdmins.again(sql, known.admin));
         };
         return {
           ...target,
@@ -66,10 +75,7 @@ export function createStepContexts({ registryId, migrations, password, login }: 
             asked ??= ask();
             return asked;
           },
-          async chooseRoleAdmin() {
-            admin = await roleAdmins.next(sql);
-            return admin;
-          },
+          chooseRoleAdmin: async () => remember(await roleAdmins.next(sql)),
           note: (message) => void notes.push(message),
           password: ownPassword,
           login: async (work) => login(target.names.app, await ownPassword(), work),

@@ -10,7 +10,7 @@ import { periodically } from './periodically.ts';
 export interface WorkerOptions {
   readonly pool: pg.Pool;
   readonly journal: OperationJournal;
-  readonly leases: Pick<LeaseStore, 'expired' | 'end' | 'endStrays'>;
+  readonly leases: Pick<LeaseStore, 'expired' | 'end' | 'endStrays' | 'forget'>;
   /** The queue's task of operations; its payload is `{ operationId }`. */
   readonly operationTask: string;
   readonly runOperation: (operationId: string) => Promise<void>;

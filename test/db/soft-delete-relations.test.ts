@@ -79,7 +79,7 @@ describe('a deleted row does not exist through a relation', () => {
       filtered: [{ newestFor: [] }],
       deciding: [{ newestFor: [{ name: 'Live' }] }],
       twoDown: [{ operation: { newestFor: [{ name: 'Live' }], _count: { newestFor: 1 } } }],
-      counted: [{ _count: { newestFor: 1, steps: 0, events: 0 } }],
+      counted: [{ _count: { newestFor: 1, steps: 0 } }],
       countFiltered: [{ _count: { newestFor: 0, steps: 0 } }],
       fluent: [{ name: 'Live' }],
       afterUpdate: { newestFor: [{ name: 'Live' }] },

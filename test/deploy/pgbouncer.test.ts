@@ -1,5 +1,7 @@
+import { readFile } from 'node:fs/promises';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { slotRestMs } from '../../src/config/pooler.ts';
 import { createPool } from '../../src/db/pool.ts';
 import { examine } from '../../src/doctor/doctor.ts';
 import { ownershipMark } from '../../src/workers/tenant-names.ts';
@@ -120,7 +122,7 @@ describe.skipIf(pgbouncerMissing !== null).each(postgresVersions)('PgBouncer bef
       await expect(connect(settings)).rejects.toThrow('no such user');
     });
 
-    test('sends away a client that does nothing, before its lease’s role goes to somebody else', async () => {
+    test('sends away a client that does nothing', async () => {
       const tenant = await app.provision();
       await using impatient = await startPgbouncer(app.app.administrator, { client_idle_timeout: 1 });
       const { id, settings } = await lease(tenant.id);
@@ -131,7 +133,19 @@ describe.skipIf(pgbouncerMissing !== null).each(postgresVersions)('PgBouncer bef
       await idle.query('SELECT FROM users');
       await app.core.leases.release(editor, id);
       await eventually(() => errors.some(({ message }) => message === 'client_idle_timeout'), deadlineMs);
-      expect((await lease(tenant.id)).settings.user).toBe(settings.user);
+    });
+
+    test('gives one who kept the connection of a lease that is over nothing of the next one', async () => {
+      const tenant = await app.provision();
+      const { id, settings } = await lease(tenant.id);
+      await using kept = await connect(settings);
+      await kept.query('SELECT FROM users');
+      await app.core.leases.release(editor, id);
+      const next = await lease(tenant.id);
+      expect(next.settings.user).not.toBe(settings.user);
+      await using holder = await connect(next.settings);
+      await holder.query('SELECT FROM users');
+      await expect(kept.query('SELECT FROM users')).rejects.toThrow();
     });
 
     test('is found to be in order by the doctor, who goes through it', async () => {
@@ -149,6 +163,14 @@ describe.skipIf(pgbouncerMissing !== null).each(postgresVersions)('PgBouncer bef
       } finally {
         await pool.end();
       }
+    });
+
+    test('keeps nobody for as long as a lease’s role rests', async () => {
+      const ini = await readFile('deploy/pgbouncer/pgbouncer.ini', 'utf8');
+      const seconds = ['client_idle_timeout', 'client_login_timeout', 'query_wait_timeout'].map((name) =>
+        Number(new RegExp(`^${name} = ([0-9]+)$`, 'm').exec(ini)?.[1]),
+      );
+      expect(1000 * seconds.reduce((sum, each) => sum + each)).toBeLessThan(slotRestMs);
     });
 
     test('refuses a wrong password', async () => {

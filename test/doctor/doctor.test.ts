@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { createPool } from '../../src/db/pool.ts';
 import { type DoctorOptions, examine } from '../../src/doctor/doctor.ts';
 import { createReport } from '../../src/doctor/report.ts';
+import { roleAdminMark, roleAdminPrefix } from '../../src/workers/role-admin.ts';
 import { readTenantMigrations } from '../../src/workers/tenant-migrations.ts';
 import { ownershipMark } from '../../src/workers/tenant-names.ts';
 import { editor } from '../core/core-app.ts';
@@ -426,6 +427,66 @@ describe.each(postgresVersions)('the doctor on $title', (version) => {
             `SELECT count(*)::int FROM pg_roles WHERE rolname IN ('${foreign.schema}', '${unmarked.schema}_app')`,
           ),
         ).toEqual([{ count: 2 }]);
+      });
+    });
+
+    describe.skipIf(version.version === '15')('of those who administer the tenants’ roles', () => {
+      const prepared = async (sql: string) => {
+        const [admin] = await drift(
+          `SELECT member::regrole::text AS name FROM pg_auth_members WHERE roleid = 'T'::regrole AND admin_option`,
+        );
+        const named = (text: string) =>
+          text.replaceAll(/\bA\b/g, String(admin?.name)).replaceAll('ID', app.registryId.replaceAll('-', ''));
+        await drift(named(sql));
+        return (lines: readonly string[]) =>
+          lines.map((line) => `server: role administrators: ${named(line)}`);
+      };
+      const asService = 'SET ROLE admin;';
+
+      test.each<[string, string, string, string]>([
+        ['may log in', 'ALTER ROLE A LOGIN', 'SELECT', 'A is LOGIN'],
+        ['makes no roles', 'ALTER ROLE A NOCREATEROLE', 'SELECT', 'A is NOCREATEROLE'],
+        ['is lent to somebody', `${asService} GRANT A TO pg_monitor`, 'SELECT', 'pg_monitor may act as A'],
+      ])('that one %s', async (_, sql, back, found) => {
+        const lines = await prepared(sql.replaceAll('MARK', roleAdminMark(app.registryId)));
+        try {
+          await expectMended(lines([found]));
+        } finally {
+          await prepared(back);
+        }
+      });
+
+      test('that the service still acts as those that are not among the newest', async () => {
+        const prefix = roleAdminPrefix(app.registryId);
+        const older = (
+          await drift(
+            `SELECT rolname AS name FROM pg_roles WHERE starts_with(rolname, '${prefix}') ORDER BY 1`,
+          )
+        ).map(({ name }) => name);
+        const newest = ['90000', '90001', '90002'].map((number) => `${prefix}${number}`);
+        const mark = roleAdminMark(app.registryId);
+        for (const name of newest) {
+          await drift(`CREATE ROLE ${name} CREATEROLE; COMMENT ON ROLE ${name} IS '${mark}'`);
+        }
+        await drift(`${asService} GRANT ${older} TO admin`);
+        try {
+          await expectMended(older.map((name) => `server: role administrators: S may act as ${name}`));
+        } finally {
+          await drift(`DROP ROLE ${newest}; ${asService} GRANT ${older} TO admin`);
+        }
+      });
+
+      test('that one carries another comment, and leaves it', async () => {
+        const lines = await prepared(`COMMENT ON ROLE A IS 'mine'; ALTER ROLE A LOGIN`);
+        try {
+          await expectLeft(
+            lines([
+              "A does not carry this registry's comment; it may be somebody else’s; an administrator can tell",
+            ]),
+          );
+        } finally {
+          await prepared(`COMMENT ON ROLE A IS '${roleAdminMark(app.registryId)}'; ALTER ROLE A NOLOGIN`);
+        }
       });
     });
 

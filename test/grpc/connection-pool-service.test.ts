@@ -78,7 +78,7 @@ const notPermitted = '28000';
 const wrongPassword = '28P01';
 
 const leasesOf = (id: string) =>
-  app.sql('SELECT slot, subject FROM leases WHERE tenant_id = $1 ORDER BY slot', [id]);
+  app.sql('SELECT slot, subject FROM leases WHERE tenant_id = $1 AND ended_at IS NULL ORDER BY slot', [id]);
 
 describe('a lease', () => {
   test('is a login that works on the rows of the tenant, until it is released', async () => {
@@ -399,7 +399,9 @@ describe('without a release', () => {
     const lease = await take(tenantId, '', by);
     await eventually(async () => (await refusal(lease)) === wrongPassword, 10_000);
     expect(Date.now()).toBeGreaterThanOrEqual(Date.parse(lease.expiresAt));
-    expect(await idle.sql('SELECT id::text FROM leases')).toEqual([{ id: lease.connectionId }]);
+    expect(await idle.sql('SELECT id::text FROM leases WHERE ended_at IS NULL')).toEqual([
+      { id: lease.connectionId },
+    ]);
   });
 
   test('a session does not outlive it that nobody saw when it was ended', async () => {
@@ -542,6 +544,6 @@ test('the statistics count the leases of all replicas', async () => {
     code: 'NOT_FOUND',
   });
   const page = await (await fetch(`${replica.app.httpUrl}/metrics`)).text();
-  const [{ count } = {}] = await app.sql('SELECT count(*)::int FROM leases');
+  const [{ count } = {}] = await app.sql('SELECT count(*)::int FROM leases WHERE ended_at IS NULL');
   expect(page).toContain(`\npool_leases ${count}\n`);
 });

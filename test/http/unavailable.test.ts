@@ -63,7 +63,7 @@ test('a database that is out is UNAVAILABLE, over every kind of operation', asyn
           operations: createOperations({ registry, feed }),
           watch: createWatch({ history: createEventHistory(pool), feed, rereadIntervalMs: 1_000 }),
           leases: createLeases({
-            store: createLeaseStore({ pool, roles: createLeaseRoles('none') }),
+            store: createLeaseStore({ pool, roles: createLeaseRoles('none'), restMs: 0 }),
             registry,
             connectionsFor: () => 1,
             usage: () => ({ active: 0, idle: 0, waiting: 0 }),

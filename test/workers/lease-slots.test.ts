@@ -1,8 +1,10 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { slotRestMs } from '../../src/config/pooler.ts';
 import type { LeasedConnection } from '../../src/core/leases.ts';
 import type { Principal } from '../../src/core/model.ts';
 import { type CoreApp, editor, newTenant, startCore } from '../core/core-app.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { eventually } from '../support/eventually.ts';
 import { connect, type Session, schemaOf, settled } from './worker-app.ts';
 
 const admin: Principal = { subject: 'an admin', role: 'admin' };
@@ -71,9 +73,84 @@ test('a suspension that is cancelled behind the revocation gives back the servic
     { role: `${schema}_l1`, open: false },
     { role: `${schema}_rows`, open: false },
   ]);
-  expect(await idle.sql('SELECT FROM leases WHERE tenant_id = $1', [id])).toEqual([]);
+  expect(await idle.sql('SELECT FROM leases WHERE tenant_id = $1 AND ended_at IS NULL', [id])).toEqual([]);
   await using again = await logIn(await idle.core.leases.take(admin, { tenantId: id, dsn: '' }));
   await again.query('SELECT FROM users');
+});
+
+describe('behind a pooler', () => {
+  const config = {
+    pooler: { host: '127.0.0.1', port: 6432 },
+    tierConnections: new Map([['standard', 2]]),
+  };
+  let app: CoreApp;
+  beforeAll(async () => {
+    app = await startCore({ database, worker: false, config });
+  });
+  afterAll(() => app?.[Symbol.asyncDispose]());
+
+  const take = async (tenantId: string) => {
+    const { id, username } = await app.core.leases.take(admin, { tenantId, dsn: '' });
+    return { id, slot: username.replace(/^.*_l/, '') };
+  };
+  /** As if that time had passed since the leases ended. */
+  const pass = (tenantId: string, milliseconds: number) =>
+    app.sql(`UPDATE leases SET ended_at = ended_at - $2 * interval '1 millisecond' WHERE tenant_id = $1`, [
+      tenantId,
+      milliseconds,
+    ]);
+
+  test('the slot of a lease that is over rests, and counts neither as taken nor as free', async () => {
+    const { id, lease } = await leased();
+    await app.core.leases.release(admin, lease.id);
+    const second = await take(id);
+    expect(second.slot).toBe('2');
+    expect((await app.core.leases.statistics(id)).leases).toBe(1);
+    await pass(id, slotRestMs - 60_000);
+    expect((await take(id)).slot).toBe('3');
+    await expect(take(id)).rejects.toThrow("The tenant's tier allows 2 leases at once");
+    await app.core.leases.release(admin, second.id);
+    await pass(id, 60_000);
+    expect((await take(id)).slot).toBe('1');
+    await expect(app.core.leases.release(admin, lease.id)).rejects.toThrow('There is no such lease');
+  });
+
+  test('a tenant has four logins for each lease that it may have, and no more', async () => {
+    const { id, lease } = await leased();
+    await app.core.leases.release(admin, lease.id);
+    for (let slot = 2; slot <= 8; slot++) {
+      const next = await take(id);
+      expect(next.slot).toBe(`${slot}`);
+      await app.core.leases.release(admin, next.id);
+    }
+    await expect(take(id)).rejects.toThrow('none of its 8 logins is free');
+    await pass(id, slotRestMs);
+    expect((await take(id)).slot).toBe('1');
+  });
+
+  test('the slots of a tenant that was suspended rest, too', async () => {
+    const { id } = await leased();
+    await working(async (workingApp) => {
+      await app.core.tenants.suspend(id);
+      await settled(workingApp, id);
+      await app.core.tenants.resume(id);
+      expect((await settled(workingApp, id)).tenant.status).toBe('ACTIVE');
+    });
+    expect((await take(id)).slot).toBe('2');
+  });
+
+  test('workers remove leases whose slots have rested', async () => {
+    const { id, lease } = await leased();
+    await app.core.leases.release(admin, lease.id);
+    const taken = await take(id);
+    await using _ = await startCore({ database, config });
+    await pass(id, slotRestMs);
+    await eventually(
+      async () => (await app.sql('SELECT FROM leases WHERE tenant_id = $1', [id])).length === 1,
+      10_000,
+    );
+    await app.core.leases.release(admin, taken.id);
+  });
 });
 
 test('a provisioning that is undone drops the roles of slots too, and leaves what is somebody else’s', async () => {

@@ -325,7 +325,9 @@ describe.each(postgresVersions)('$title', (version) => {
         await expect(logIn(taken)).rejects.toMatchObject({ code: '28000' });
       }
       expect(await oid()).toEqual(before);
-      expect(await app.sql('SELECT FROM leases WHERE tenant_id = $1', [tenantId])).toEqual([]);
+      expect(
+        await app.sql('SELECT FROM leases WHERE tenant_id = $1 AND ended_at IS NULL', [tenantId]),
+      ).toEqual([]);
     });
   });
 });

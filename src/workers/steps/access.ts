@@ -81,5 +81,8 @@ async function alter(
 
 async function endAll({ sql, names, mark, tenantId }: StepContext): Promise<void> {
   await endSessionsOf(sql, { ...loginsOf(names), mark });
-  await sql.query('DELETE FROM leases WHERE tenant_id = $1', [tenantId]);
+  await sql.query(
+    'UPDATE leases SET ended_at = clock_timestamp() WHERE tenant_id = $1 AND ended_at IS NULL',
+    [tenantId],
+  );
 }
