@@ -9,7 +9,7 @@ import type { Recording } from './recording.ts';
 // service's role, and sends a transaction in one round trip.
 
 /** As many as the service gives to one administrator of roles (`src/workers/role-admin.ts`). */
-const tenantsPerAdmin = 30;
+const tenantsPerAdmin = 67;
 
 export interface PeerOptions {
   readonly cluster: Cluster;

@@ -14,7 +14,7 @@ SELECT status, deleted_at AS "deletedAt", tier,
   (SELECT count(*)::int FROM leases WHERE tenant_id = tenants.id AND ended_at IS NULL) AS leases,
   ARRAY(
     SELECT slot FROM leases
-    WHERE tenant_id = tenants.id AND coalesce(ended_at, 'infinity') > clock_timestamp() - $3 * interval '1 millisecond'
+    WHERE tenant_id = tenants.id AND coalesce(ended_at + rest_ms * interval '1 millisecond', 'infinity') > clock_timestamp()
     ORDER BY slot
   ) AS slots,
   clock_timestamp() + $2 * interval '1 millisecond' AS "expiresAt"
@@ -22,16 +22,18 @@ FROM tenants WHERE id = $1`;
 
 // In the place of the lease that the slot had before, if that is still there.
 const insertSql = `
-INSERT INTO leases (id, tenant_id, slot, subject, taken_at, expires_at) VALUES ($1, $2, $3, $4, clock_timestamp(), $5)
+INSERT INTO leases (id, tenant_id, slot, subject, taken_at, expires_at, rest_ms)
+VALUES ($1, $2, $3, $4, clock_timestamp(), $5, $6)
 ON CONFLICT (tenant_id, slot) DO UPDATE
-SET id = excluded.id, subject = excluded.subject, taken_at = excluded.taken_at, expires_at = excluded.expires_at, ended_at = NULL
+SET id = excluded.id, subject = excluded.subject, taken_at = excluded.taken_at, expires_at = excluded.expires_at,
+    rest_ms = excluded.rest_ms, ended_at = NULL
 WHERE leases.ended_at IS NOT NULL`;
 
 const lockLeaseSql = `
 SELECT id, tenant_id AS "tenantId", slot, subject FROM leases WHERE id = $1 AND ended_at IS NULL FOR UPDATE`;
 
 const expiredSql = `
-SELECT id FROM leases WHERE expires_at <= clock_timestamp() AND ended_at IS NULL ORDER BY expires_at LIMIT $1`;
+SELECT id FROM leases WHERE expires_at <= statement_timestamp() AND ended_at IS NULL ORDER BY expires_at LIMIT $1`;
 
 /** How many leases are ended in one go. */
 const batch = 200;
@@ -39,7 +41,7 @@ const batch = 200;
 export interface LeaseStoreOptions {
   readonly pool: pg.Pool;
   readonly roles: LeaseRoles;
-  /** How long a slot is nobody's when its lease is over, milliseconds. */
+  /** How long the slot of a lease that is taken here is nobody's when that is over, milliseconds. */
   readonly restMs: number;
 }
 
@@ -73,7 +75,7 @@ export function createLeaseStore({ pool, roles, restMs }: LeaseStoreOptions): Le
     take: ({ id, tenantId, subject, password, durationMs }, slotFor) =>
       reachingDatabase(() =>
         inTransaction(pool, async (client) => {
-          const values = [tenantId, durationMs, restMs];
+          const values = [tenantId, durationMs];
           const [, { rows }] = await Promise.all([
             client.query({ name: 'lock_tenant', text: lockTenantSql, values: [tenantId] }),
             client.query<AskedTenant>({ name: 'lease_tenant', text: tenantSql, values }),
@@ -88,7 +90,8 @@ export function createLeaseStore({ pool, roles, restMs }: LeaseStoreOptions): Le
             password,
             expiresAt,
           });
-          const insert = { name: 'lease', text: insertSql, values: [id, tenantId, slot, subject, expiresAt] };
+          const row = [id, tenantId, slot, subject, expiresAt, restMs];
+          const insert = { name: 'lease', text: insertSql, values: row };
           await commit(client, [{ text: opening }, insert]);
           return { ...login, expiresAt };
         }),
@@ -123,8 +126,7 @@ export function createLeaseStore({ pool, roles, restMs }: LeaseStoreOptions): Le
     forget: () =>
       reachingDatabase(async () => {
         await pool.query(
-          `DELETE FROM leases WHERE ended_at <= clock_timestamp() - $1 * interval '1 millisecond'`,
-          [restMs],
+          `DELETE FROM leases WHERE ended_at + rest_ms * interval '1 millisecond' <= statement_timestamp()`,
         );
       }),
     endStrays: () => reachingDatabase(() => roles.endStrays(sqlSession(pool))),

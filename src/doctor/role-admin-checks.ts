@@ -1,5 +1,5 @@
 import type { SqlSession } from '../core/ports.ts';
-import { roleAdminMark, roleAdminPrefix } from '../workers/role-admin.ts';
+import { actedAs, roleAdminMark, roleAdminPrefix } from '../workers/role-admin.ts';
 import type { Finding } from './finding.ts';
 
 // Those who administer tenants' roles since PostgreSQL 16 (docs/decisions/0010): what they are, and who may act as them.
@@ -13,7 +13,7 @@ SELECT rolname AS name, shobj_description(role.oid, 'pg_authid') AS mark,
   ARRAY(
     SELECT member::regrole::text FROM pg_auth_members AS own
     WHERE roleid = role.oid AND coalesce((to_jsonb(own) ->> 'set_option')::boolean, true)
-      AND (member::regrole <> quote_ident(current_user)::regrole OR age > 3)
+      AND (member::regrole <> quote_ident(current_user)::regrole OR age > ${actedAs})
     ORDER BY 1
   ) AS members
 FROM (SELECT *, row_number() OVER (ORDER BY rolname DESC) AS age FROM pg_roles WHERE rolname BETWEEN $1::name AND $2::name) AS role

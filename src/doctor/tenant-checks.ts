@@ -1,3 +1,4 @@
+import { roleAdminPrefix } from '../workers/role-admin.ts';
 import { isLeaseLogin } from '../workers/tenant-names.ts';
 import { databaseMark, type Finding, type Repair, verifierMark } from './finding.ts';
 import { deviationRepair, deviationText } from './grants.ts';
@@ -251,7 +252,7 @@ function* attributesOf(role: RoleFacts, tenant: TenantFacts): Generator<Omit<Fin
 
 /** Those who administer this registry's roles (workers/role-admin.ts). */
 function isRoleAdmin(role: string, registryId: string): boolean {
-  return role.startsWith(`tms_${registryId.replaceAll('-', '')}_roles_`);
+  return role.startsWith(roleAdminPrefix(registryId));
 }
 
 function sameTexts(some: readonly string[], others: readonly string[]): boolean {

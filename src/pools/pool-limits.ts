@@ -19,6 +19,7 @@ export const usualLimits: PoolLimits = {
   idleMs: 30_000,
   ageMs: 30 * 60_000,
   uses: 5_000,
+  closeMs: 5_000,
   waitMs: 5_000,
   resetMs: 5_000,
   accountMs: 1_000,

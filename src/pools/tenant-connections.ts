@@ -10,6 +10,8 @@ export interface ConnectionLimits {
   readonly ageMs: number;
   /** A connection is lent this many times. */
   readonly uses: number;
+  /** How long closing one may take. */
+  readonly closeMs: number;
 }
 
 export interface TenantConnectionsOptions {
@@ -46,14 +48,32 @@ export interface TenantConnections {
   readonly idleSince: number;
   /** Lends one that is idle, or opens one; the caller has seen to it that it may. */
   take(onTaken: (connection: Connection) => void, onFailed: (error: unknown) => void): void;
-  /** Closes the one that has been idle for the longest time. */
+  /** Closes one that is idle: of several, the one that came back last, as pg's pool hands them out. */
   closeIdle(): void;
+}
+
+/** One that cannot log in is closed at once; pg leaves that to the server. */
+class LoginClient extends pg.Client {
+  override connect(): Promise<pg.Client>;
+  override connect(callback: (error: Error) => void): void;
+  override connect(callback?: (error: Error) => void): Promise<pg.Client> | undefined {
+    if (callback === undefined) return super.connect();
+    super.connect((error: Error) => {
+      if (error) this.connection.stream.destroy();
+      callback(error);
+    });
+    return undefined;
+  }
 }
 
 export function createTenantConnections(options: TenantConnectionsOptions): TenantConnections {
   const { server, role, schema, limits } = options;
+  /** Sockets, and those that pg's pool is yet to open. */
   let open = 0;
-  let newest: Socket | null = null;
+  /** Those who were to get a new one and have nothing yet. */
+  let opening = 0;
+  /** How many of them pg's pool is yet to open one for: it does so at the next tick when there are idle ones. */
+  let reserved = 0;
   /** Idle ones that were asked for: pg's pool hands them out at the next tick. */
   let asked = 0;
   /** Those of them that are to be closed. */
@@ -70,15 +90,14 @@ export function createTenantConnections(options: TenantConnectionsOptions): Tena
     application_name: 'tenant-management-service pool',
     // Whatever the role may have set for itself, sessions begin with this and RESET comes back to it.
     options: `-c search_path=${schema} -c lock_timeout=15s -c idle_in_transaction_session_timeout=60s`,
+    Client: LoginClient,
     stream: () => {
       const socket = new Socket();
-      newest = socket;
-      open++;
-      options.onOpen();
-      socket.once('close', () => {
-        open--;
-        options.onClose();
-      });
+      if (reserved > 0) reserved--;
+      else opened();
+      socket.once('close', closed);
+      // Where the network is gone, the server's end of it never comes.
+      socket.once('finish', () => setTimeout(() => socket.destroy(), limits.closeMs).unref());
       return socket;
     },
     // Who asks is within the tenant's bounds already.
@@ -101,6 +120,21 @@ export function createTenantConnections(options: TenantConnectionsOptions): Tena
       if (lent.has(client)) options.onBroken(error);
     });
   });
+
+  function opened(): void {
+    open++;
+    options.onOpen();
+  }
+
+  function closed(): void {
+    open--;
+    options.onClose();
+  }
+
+  /** Who was to get a new one may have got one that came back meanwhile. */
+  function returnReserved(): void {
+    for (; reserved > opening; reserved--) closed();
+  }
 
   const idle = () => pool.idleCount - asked;
   /** Idle ones may have been closed meanwhile; pg closes the oldest first. */
@@ -128,7 +162,7 @@ export function createTenantConnections(options: TenantConnectionsOptions): Tena
       return open;
     },
     get kept() {
-      return pool.totalCount - leaving;
+      return pool.totalCount + reserved - leaving;
     },
     get idle() {
       return idle();
@@ -141,18 +175,21 @@ export function createTenantConnections(options: TenantConnectionsOptions): Tena
       if (isIdle) {
         idleReturns().pop();
         asked++;
+      } else {
+        opening++;
+        reserved++;
+        opened();
       }
       pool.connect((error, client, done) => {
         if (isIdle) asked--;
-        if (!error) return onTaken(lend(client, done));
-        // What failed before it was logged in, pg leaves to the server to close.
-        socket?.destroy();
-        onFailed(error);
+        else opening--;
+        returnReserved();
+        if (error) onFailed(error);
+        else onTaken(lend(client, done));
       });
-      const socket = isIdle ? null : newest;
     },
     closeIdle() {
-      idleReturns().shift();
+      idleReturns().pop();
       asked++;
       leaving++;
       pool.connect((_, __, done) => {

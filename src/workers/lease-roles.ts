@@ -1,7 +1,8 @@
-import { InvalidStateError } from '../core/errors.ts';
+import { InvalidStateError, UnavailableError } from '../core/errors.ts';
 import type { LeaseRoles, SqlSession } from '../core/ports.ts';
 import { asRoleAdmin, roleAdminOf } from './role-admin.ts';
 import { scramVerifier } from './scram.ts';
+import { StepError } from './step.ts';
 import { leaseLogin, ownershipMark, type TenantNames, tenantNames } from './tenant-names.ts';
 import { endSessions, terminate } from './tenant-sessions.ts';
 
@@ -77,7 +78,10 @@ export function createLeaseRoles(registryId: string): LeaseRoles {
     },
     async endSessions(sql, slot) {
       const { login, mark } = target(slot);
-      await endSessions(sql, { first: login, last: login, mark });
+      await endSessions(sql, { first: login, last: login, mark }).catch((error) => {
+        // Not the caller's fault, and worth another try.
+        throw error instanceof StepError ? new UnavailableError({ cause: error }) : error;
+      });
     },
     async endStrays(sql) {
       const [loggedIn] = await sql.query(loggedInSql, [ownershipMark(registryId, '')]);

@@ -6,7 +6,10 @@ import type { SqlSession } from '../core/ports.ts';
 // bounded number of tenants' roles each, and works as the one that a tenant belongs to (docs/decisions/0010).
 
 /** How many roles one administers, about; a tenant has three and its leases. */
-const capacity = 90;
+const capacity = 200;
+
+/** As how many the service may act: who has just chosen the newest one is still to act as it when another one follows. */
+export const actedAs = 2;
 
 /** The first of the two numbers of the lock under which another one is made. */
 const lockClass = 7_243;
@@ -95,8 +98,7 @@ async function nextRoleAdmin(
   const nameOf = (number: number) => `${roleAdminPrefix(registryId)}${String(number).padStart(5, '0')}`;
   const number = again.number + 1;
   const name = nameOf(number);
-  // The last two stay: who has just chosen one is still to act as it.
-  const retired = number > 3 ? `REVOKE ${nameOf(number - 3)} FROM SESSION_USER;` : '';
+  const retired = number > actedAs ? `REVOKE ${nameOf(number - actedAs)} FROM SESSION_USER;` : '';
   await sql.query(`
     CREATE ROLE ${name} NOLOGIN CREATEROLE;
     COMMENT ON ROLE ${name} IS '${roleAdminMark(registryId)}';

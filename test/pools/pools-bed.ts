@@ -32,6 +32,8 @@ export interface PoolsOptions {
   /** Connections per tenant. */
   readonly max?: number;
   readonly limits?: Partial<PoolLimits>;
+  /** Where they connect to, if not to the server itself. */
+  readonly port?: number;
   /** What a reading of the registry waits for, by its number from 1 on. */
   readonly beforeReading?: (number: number) => Promise<void> | undefined;
 }
@@ -76,13 +78,13 @@ export async function startPoolsBed(database?: TestDatabase): Promise<PoolsBed> 
       });
       return Promise.all(ids);
     },
-    pools({ budget = 10, max = 5, limits = {}, beforeReading } = {}) {
+    pools({ budget = 10, max = 5, limits = {}, port = settings.port, beforeReading } = {}) {
       let number = 0;
       const waits: number[] = [];
       const errors: unknown[] = [];
       let evictions = 0;
       const pools = createTenantPools({
-        server: settings,
+        server: { ...settings, port },
         names: tenantNames,
         async account(tenantId) {
           readings.count++;

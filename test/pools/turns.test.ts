@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { createConnection, createServer } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { hold, type PoolsBed, pidFor, startPoolsBed, type TestPools, untilTotals } from './pools-bed.ts';
@@ -52,11 +54,11 @@ describe('the budget', () => {
     await pidFor(pools, c);
     expect(pools.totals()).toEqual({ active: 0, idle: 3, waiting: 0, max: 3 });
     expect(pools.usage(a)).toEqual({ active: 0, idle: 1, waiting: 0 });
-    expect(await bed.sessions(b)).toEqual([ofB]);
+    // The other one of a's is still the one that was used least recently.
+    expect(await bed.sessions(a, b)).toEqual([older.pid, ofB]);
     await pidFor(pools, c);
     const [first, second] = [await hold(pools, c), await hold(pools, c)];
-    expect(pools.usage(b)).toEqual({ active: 0, idle: 0, waiting: 0 });
-    expect(await bed.sessions(a)).toHaveLength(1);
+    expect(await bed.sessions(a, b)).toEqual([ofB]);
     expect(pools.evictions()).toBe(2);
     await first.release();
     await second.release();
@@ -85,6 +87,37 @@ describe('the budget', () => {
     );
     await Promise.all(work);
     expect(most).toBe(4);
+  });
+
+  test('is kept when idle connections and new ones are asked for at once', async () => {
+    await using pools = bed.pools({ budget: 4, max: 3 });
+    for (const id of [a, b, c]) await pidFor(pools, id);
+    let most = 0;
+    const work = [a, a, a, b, b, b, c, c, c].map((id) =>
+      pools.withTenant(id, async () => {
+        most = Math.max(most, (await bed.sessions(a, b, c)).length);
+      }),
+    );
+    await Promise.all(work);
+    expect(most).toBe(4);
+    expect(pools.totals().idle).toBe(4);
+  });
+
+  test('is free again when the network is gone, so that the server never says goodbye', async () => {
+    const { host, port } = bed.app.app.database;
+    const relay = createServer({ allowHalfOpen: true }, (client) => {
+      const server = createConnection({ host, port });
+      client.pipe(server).pipe(client, { end: false });
+      for (const socket of [client, server]) socket.on('error', () => socket.destroy());
+    });
+    await once(relay.listen(0, '127.0.0.1'), 'listening');
+    await using _ = { [Symbol.asyncDispose]: async () => void relay.close() };
+    const address = relay.address();
+    const relayPort = typeof address === 'object' ? address?.port : undefined;
+    if (relayPort === undefined) throw new Error('the relay has no port');
+    await using pools = bed.pools({ budget: 1, port: relayPort, limits: { closeMs: 50 } });
+    const first = await pidFor(pools, a);
+    expect(await pidFor(pools, b)).not.toBe(first);
   });
 
   test('bounds what one tier allows', async () => {

@@ -30,13 +30,13 @@ async function working<T>(work: (app: CoreApp) => Promise<T>): Promise<T> {
 }
 
 /** A tenant that came up, with a lease. */
-async function leased(): Promise<{ id: string; schema: string; lease: LeasedConnection }> {
+async function leased(by = idle): Promise<{ id: string; schema: string; lease: LeasedConnection }> {
   const id = await working(async (app) => {
     const { tenant } = await app.core.tenants.create(editor, newTenant());
     expect((await settled(app, tenant.id)).tenant.status).toBe('ACTIVE');
     return tenant.id;
   });
-  const lease = await idle.core.leases.take(admin, { tenantId: id, dsn: '' });
+  const lease = await by.core.leases.take(admin, { tenantId: id, dsn: '' });
   return { id, schema: schemaOf(id), lease };
 }
 
@@ -101,7 +101,7 @@ describe('behind a pooler', () => {
     ]);
 
   test('the slot of a lease that is over rests, and counts neither as taken nor as free', async () => {
-    const { id, lease } = await leased();
+    const { id, lease } = await leased(app);
     await app.core.leases.release(admin, lease.id);
     const second = await take(id);
     expect(second.slot).toBe('2');
@@ -116,7 +116,7 @@ describe('behind a pooler', () => {
   });
 
   test('a tenant has four logins for each lease that it may have, and no more', async () => {
-    const { id, lease } = await leased();
+    const { id, lease } = await leased(app);
     await app.core.leases.release(admin, lease.id);
     for (let slot = 2; slot <= 8; slot++) {
       const next = await take(id);
@@ -128,8 +128,14 @@ describe('behind a pooler', () => {
     expect((await take(id)).slot).toBe('1');
   });
 
+  test('but not that of a lease which another replica gave, that names PostgreSQL itself', async () => {
+    const { id, lease } = await leased();
+    await app.core.leases.release(admin, lease.id);
+    expect((await take(id)).slot).toBe('1');
+  });
+
   test('the slots of a tenant that was suspended rest, too', async () => {
-    const { id } = await leased();
+    const { id } = await leased(app);
     await working(async (workingApp) => {
       await app.core.tenants.suspend(id);
       await settled(workingApp, id);
@@ -140,7 +146,7 @@ describe('behind a pooler', () => {
   });
 
   test('workers remove leases whose slots have rested', async () => {
-    const { id, lease } = await leased();
+    const { id, lease } = await leased(app);
     await app.core.leases.release(admin, lease.id);
     const taken = await take(id);
     await using _ = await startCore({ database, config });
