@@ -1,5 +1,6 @@
 import type { SqlSession } from '../core/ports.ts';
 import { actedAs, roleAdminMark, roleAdminPrefix } from '../workers/role-admin.ts';
+import { ownershipMark } from '../workers/tenant-names.ts';
 import type { Finding } from './finding.ts';
 
 // Those who administer tenants' roles since PostgreSQL 16 (docs/decisions/0010): what they are, and who may act as them.
@@ -19,13 +20,37 @@ SELECT rolname AS name, shobj_description(role.oid, 'pg_authid') AS mark,
 FROM (SELECT *, row_number() OVER (ORDER BY rolname DESC) AS age FROM pg_roles WHERE rolname BETWEEN $1::name AND $2::name) AS role
 ORDER BY rolname`;
 
+// A server that was brought from 15 to a later version has no such memberships, and nobody may change the roles then.
+const orphansSql = `
+SELECT count(*)::int AS count, min(rolname) AS name, current_user AS service
+FROM pg_roles AS role
+WHERE rolname BETWEEN $1::name AND $2::name AND starts_with(shobj_description(role.oid, 'pg_authid'), $3)
+  AND substring(rolname FROM 8 FOR 32) IN (SELECT replace(id::text, '-', '') FROM tenants)
+  AND current_setting('server_version_num')::int >= 160000
+  AND NOT EXISTS (
+    SELECT FROM pg_auth_members JOIN pg_roles AS admin ON admin.oid = member
+    WHERE roleid = role.oid AND admin_option AND (starts_with(admin.rolname, $4) OR admin.rolname = current_user)
+  )
+HAVING count(*) > 0`;
+
 const check = 'role administrators';
 
 /** What is wrong with the roles that administer those of tenants. */
 export async function roleAdminFindings(sql: SqlSession, registryId: string): Promise<Finding[]> {
   const prefix = roleAdminPrefix(registryId);
   const rows = await sql.query(roleAdminsSql, [`${prefix}00000`, `${prefix}99999`]);
-  return rows.flatMap(({ name, mark, attributes, members }): Finding[] => {
+  const orphans = await sql.query(orphansSql, ['tenant_', 'tenant_g', ownershipMark(registryId, ''), prefix]);
+  return [...orphans.map(orphansFinding), ...rows.flatMap(roleAdminFinding)];
+
+  function orphansFinding({ count, name, service }: Record<string, unknown>): Finding {
+    return {
+      check,
+      what: `nobody of this registry administers ${count} roles of tenants, such as ${name}`,
+      remedy: `a superuser can, for each: GRANT ${name} TO ${service} WITH ADMIN OPTION`,
+    };
+  }
+
+  function roleAdminFinding({ name, mark, attributes, members }: Record<string, unknown>): Finding[] {
     if (mark !== roleAdminMark(registryId)) {
       return [
         {
@@ -47,7 +72,7 @@ export async function roleAdminFindings(sql: SqlSession, registryId: string): Pr
         remedy: { as: 'service' as const, sql: `REVOKE ${name} FROM ${member}` },
       })),
     ];
-  });
+  }
 }
 
 function strings(values: unknown): string[] {

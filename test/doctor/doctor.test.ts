@@ -456,6 +456,20 @@ describe.each(postgresVersions)('the doctor on $title', (version) => {
         }
       });
 
+      test('that nobody administers a tenant’s roles, as behind an upgrade of the server', async () => {
+        const lines = await prepared('REVOKE T_app FROM A');
+        try {
+          await expectLeft(
+            lines([
+              'nobody of this registry administers 1 roles of tenants, such as T_app; a superuser can, for each: GRANT T_app TO S WITH ADMIN OPTION',
+            ]),
+          );
+        } finally {
+          await prepared('GRANT T_app TO A WITH ADMIN TRUE, INHERIT FALSE, SET FALSE');
+        }
+        expect(await visit()).toEqual(healthy);
+      });
+
       test('that the service still acts as those that are not among the newest', async () => {
         const prefix = roleAdminPrefix(app.registryId);
         const older = (
