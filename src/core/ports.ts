@@ -138,6 +138,11 @@ export interface TakenOperation {
   readonly schemaVersion: number;
   /** The tenant's, which only its operations change. */
   readonly tenantStatus: TenantStatus;
+  /**
+   * What watchers were told last. The journal keeps it: as long as the fence holds, nobody else tells them anything, nor
+   * changes the status.
+   */
+  told: { readonly sequence: number; readonly tenantStatus: TenantStatus };
   /** It has been tried for so long that it is to be given up. */
   readonly overdue: boolean;
   readonly steps: readonly TakenStep[];
@@ -166,8 +171,16 @@ export interface SharedSession extends SqlSession {
   reset(): void;
 }
 
-/** What is done in a transaction that also records it. @returns what to tell watchers of it, a line each */
-export type RecordedWork = (sql: SharedSession) => Promise<readonly string[]>;
+/** What is done in a transaction that also records it. */
+export type RecordedWork = (sql: SharedSession, news: WorkNews) => Promise<void>;
+
+/** What the record of some work says beside that it was done. */
+export interface WorkNews {
+  /** Tells watchers of a part of it; they hear of it when the transaction is committed. */
+  note(message: string): void;
+  /** The tenant's status from now on. */
+  setTenantStatus(status: TenantStatus): void;
+}
 
 /**
  * What runners write of their operations, an event with each. Everything but `take`, `renew` and `revive` checks the
@@ -180,7 +193,7 @@ export interface OperationJournal {
   renew(taken: TakenOperation): Promise<boolean>;
   /** The step is IN_PROGRESS: a transaction of its own, so that watchers see it. */
   begin(taken: TakenOperation, position: number): Promise<ProvisioningEvent>;
-  /** Runs a part of a step and tells what it answers, a line at least; the step stays IN_PROGRESS: one transaction. */
+  /** Runs a part of a step, which notes a line at least; the step stays IN_PROGRESS: one transaction. */
   advance(taken: TakenOperation, position: number, work: RecordedWork): Promise<readonly ProvisioningEvent[]>;
   /**
    * Runs `work`, marks the step SUCCESS, and the step `next` IN_PROGRESS or, when that is null, the operation SUCCEEDED:

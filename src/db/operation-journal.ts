@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import type { ProvisioningEvent, StepStatus } from '../core/model.ts';
+import type { ProvisioningEvent, StepStatus, TenantStatus } from '../core/model.ts';
 import {
   FencedOffError,
   type OperationJournal,
@@ -46,53 +46,44 @@ const renewSql = `
 UPDATE operations SET lease_until = clock_timestamp() + $3 * interval '1 millisecond'
 WHERE id = $1::uuid AND fence = $2 AND ${state} = 'RUNNING'`;
 
-/** How `tellSql` ends when the operation is lost. */
+/** How `operationSql` ends when the operation is lost. */
 const divisionByZero = '22012';
 
-/**
- * News of steps: the operation under its fence, the next sequences, the steps, an event for each. A step's own work comes
- * before, or the operation's row would block the lease's renewal. Every new schema makes the server forget its plans, so
- * what the runner knows is not looked up.
- *
- * Parameters: operation, fence, operation state, error, retry in milliseconds; tenant, kind, number of steps; the steps'
- * positions and new statuses; of each event completed steps, operation state, step, status, message.
- */
-const tellSql = `
-WITH o AS (
-  UPDATE operations
-  SET state = $3::operation_state, error = $4::text, last_sequence = last_sequence + cardinality($11::int[]),
-      next_attempt_at = clock_timestamp() + $5::float8 * interval '1 millisecond',
-      lease_until = CASE WHEN $3::operation_state = 'RUNNING' THEN lease_until END,
-      finished_at = CASE WHEN $3::operation_state IN ('SUCCEEDED', 'FAILED') THEN clock_timestamp() END
-  WHERE id = $1::uuid AND fence = $2 AND ${state} = 'RUNNING'
-  RETURNING last_sequence - cardinality($11::int[]) AS told, clock_timestamp()::timestamptz(3) AS now,
-            (SELECT status FROM tenants WHERE id = $6::uuid) AS tenant_status
-),
-s AS (
-  UPDATE operation_steps AS step
-  SET status = newest.status,
-      started_at = CASE
-        WHEN newest.status = 'PENDING' THEN NULL
-        WHEN newest.status = 'IN_PROGRESS' AND step.status <> 'IN_PROGRESS' THEN clock_timestamp()
-        ELSE coalesce(step.started_at, clock_timestamp()) END,
-      finished_at = CASE WHEN newest.status IN ('SUCCESS', 'FAILED') THEN clock_timestamp() END,
-      error = CASE WHEN newest.status = 'FAILED' THEN $4::text END
-  FROM unnest($9::int[], $10::step_status[]) AS newest (position, status)
-  WHERE step.operation_id = $1::uuid AND step.position = newest.position
-),
-e AS (
-  INSERT INTO provisioning_events
-    (tenant_id, sequence, operation_id, kind, operation_state, step, status, completed_steps, total_steps, message, tenant_status, created_at)
-  SELECT $6::uuid, o.told + news.number, $1::uuid, $7::operation_kind, news.state, news.name, news.status,
-         news.completed, $8::int, news.message, o.tenant_status, o.now
-  FROM o, unnest($11::int[], $12::operation_state[], $13::text[], $14::step_status[], $15::text[])
-    WITH ORDINALITY AS news (completed, state, name, status, message, number)
-)
--- An error, not an empty answer, when the operation is lost: the transaction is rolled back.
-SELECT max(told) AS told, max(now) AS now, max(tenant_status) AS "tenantStatus", 1 / count(*) AS held FROM o`;
+// News of steps: the operation under its fence, the steps, an event for each. A step's own work comes before, or the
+// operation's row would block the lease's renewal. Every new schema makes the server forget its plans, so each is planned
+// anew each time: three plain statements are cheaper than one that joins them, and what the runner knows is not looked up.
 
-// The tenant's row is locked first and the operation's second, as everywhere.
-const failProvisionSql = `UPDATE tenants SET status = 'ERROR' WHERE id = $1::uuid`;
+// An error, not an empty answer, when the operation is lost: the transaction is rolled back.
+const operationSql = `
+UPDATE operations
+SET fence = fence / CASE WHEN fence = $2 AND state = 'RUNNING' THEN 1 ELSE 0 END,
+    last_sequence = $3, state = $4::operation_state, error = $5::text,
+    next_attempt_at = clock_timestamp() + $6::float8 * interval '1 millisecond',
+    lease_until = CASE $4::operation_state WHEN 'RUNNING' THEN lease_until END,
+    finished_at = CASE WHEN $4::operation_state IN ('SUCCEEDED', 'FAILED') THEN clock_timestamp() END
+WHERE id = $1::uuid`;
+
+const newest = '($3::step_status[])[array_position($2::int[], position)]';
+const stepsSql = `
+UPDATE operation_steps
+SET status = ${newest},
+    started_at = CASE
+      WHEN ${newest} = 'PENDING' THEN NULL
+      WHEN ${newest} = 'IN_PROGRESS' AND status <> 'IN_PROGRESS' THEN clock_timestamp()
+      ELSE coalesce(started_at, clock_timestamp()) END,
+    finished_at = CASE WHEN ${newest} IN ('SUCCESS', 'FAILED') THEN clock_timestamp() END,
+    error = CASE WHEN ${newest} = 'FAILED' THEN $4::text END
+WHERE operation_id = $1::uuid AND position = ANY ($2::int[])`;
+
+const eventsSql = `
+INSERT INTO provisioning_events
+  (tenant_id, sequence, operation_id, kind, operation_state, step, status, completed_steps, total_steps, message, tenant_status, created_at)
+SELECT $1::uuid, $2::int + number, $3::uuid, $4::operation_kind, state, name, status, completed, $5::int, message, $6::tenant_status, clock_timestamp()
+FROM unnest($7::int[], $8::operation_state[], $9::text[], $10::step_status[], $11::text[])
+  WITH ORDINALITY AS news (completed, state, name, status, message, number)
+RETURNING created_at AS "createdAt"`;
+
+const tenantStatusSql = 'UPDATE tenants SET status = $2::tenant_status WHERE id = $1::uuid';
 
 const finishCancellingSql = operationNewsSql({
   tenant: `deleted_at = CASE WHEN previous.kind IN ('PROVISION', 'RESTORE') THEN clock_timestamp() ELSE deleted_at END`,
@@ -122,12 +113,20 @@ export function createOperationJournal({ pool, leaseMs }: OperationJournalOption
     work: RecordedWork,
     newsOf: (messages: readonly string[]) => News,
   ): Promise<ProvisioningEvent[]> {
-    return inTransaction(pool, async (client) => {
+    return telling(taken, async (client) => {
       const session = sharedSession(client);
-      const news = newsOf(await work(session));
+      const messages: string[] = [];
+      let { tenantStatus } = taken.told;
+      await work(session, {
+        note: (message) => void messages.push(message),
+        setTenantStatus(status) {
+          tenantStatus = status;
+          session.send(tenantStatusSql, [taken.operation.tenantId, status]);
+        },
+      });
       // Of several that fail the first one is told, and that is the one which makes the others fail.
       const [events] = await Promise.all([
-        tell(client, taken, news),
+        tell(client, taken, { ...newsOf(messages), tenantStatus }),
         client.query('COMMIT'),
         ...session.sent,
       ]);
@@ -135,48 +134,60 @@ export function createOperationJournal({ pool, leaseMs }: OperationJournalOption
     });
   }
 
+  /** A transaction with news. Once it is committed, the next ones come behind them. */
+  async function telling(
+    taken: TakenOperation,
+    work: (client: pg.PoolClient) => Promise<ProvisioningEvent[]>,
+  ): Promise<ProvisioningEvent[]> {
+    const events = await inTransaction(pool, work);
+    for (const { sequence, tenantStatus } of events) taken.told = { sequence, tenantStatus };
+    return events;
+  }
+
   async function tell(
-    on: Pick<pg.Pool | pg.PoolClient, 'query'>,
-    { operation: { id, fence, tenantId, kind }, steps: all }: TakenOperation,
-    { state, news, error = null, retryInMs = null }: News,
+    client: pg.PoolClient,
+    { operation: { id, fence, tenantId, kind }, steps: all, told }: TakenOperation,
+    { state, news, tenantStatus = told.tenantStatus, error = null, retryInMs = null }: News,
   ): Promise<ProvisioningEvent[]> {
     const newest = new Map(news.map(({ position, status }) => [position, status]));
-    const events = news.map(({ position, status, message }) => ({
-      completedSteps: position + (status === 'SUCCESS' ? 1 : 0),
-      operationState: status === 'IN_PROGRESS' ? 'RUNNING' : state,
+    const events = news.map(({ position, status, message }, index) => ({
+      tenantId,
+      operationId: id,
+      kind,
+      operationState: status === 'IN_PROGRESS' ? ('RUNNING' as const) : state,
+      sequence: told.sequence + index + 1,
       step: String(all[position]?.name),
       status,
+      completedSteps: position + (status === 'SUCCESS' ? 1 : 0),
+      totalSteps: all.length,
       message,
+      tenantStatus,
     }));
     const column = (name: keyof (typeof events)[number]) => events.map((event) => event[name]);
-    const values = [
-      ...[id, fence, state, error, retryInMs, tenantId, kind, all.length],
-      ...[[...newest.keys()], [...newest.values()]],
-      ...[
-        column('completedSteps'),
-        column('operationState'),
-        column('step'),
-        column('status'),
-        column('message'),
-      ],
-    ];
-    try {
-      const { rows } = await on.query<Told>({ name: 'tell', text: tellSql, values });
-      return rows.flatMap(({ told, now, tenantStatus }) =>
-        events.map((event, index) => ({
-          ...event,
-          tenantId,
-          operationId: id,
-          kind,
-          sequence: told + index + 1,
-          totalSteps: all.length,
-          tenantStatus,
-          createdAt: now,
-        })),
-      );
-    } catch (error) {
-      throw hasCode(error, divisionByZero) ? lost(id, error) : error;
-    }
+    const run = (name: string, text: string, ...values: unknown[]) =>
+      client.query<{ createdAt: Date }>({ name, text, values });
+    const sent = Promise.all([
+      run('operation', operationSql, id, fence, told.sequence + events.length, state, error, retryInMs),
+      run('steps', stepsSql, id, [...newest.keys()], [...newest.values()], error),
+      run(
+        'events',
+        eventsSql,
+        ...[tenantId, told.sequence, id, kind, all.length, tenantStatus],
+        ...[
+          column('completedSteps'),
+          column('operationState'),
+          column('step'),
+          column('status'),
+          column('message'),
+        ],
+      ),
+    ]);
+    const [, , { rows }] = await sent.catch((failure) => {
+      throw hasCode(failure, divisionByZero) ? lost(id, failure) : failure;
+    });
+    return events.flatMap((event, index) =>
+      rows.slice(index, index + 1).map(({ createdAt }) => ({ ...event, createdAt })),
+    );
   }
 
   return {
@@ -188,11 +199,14 @@ export function createOperationJournal({ pool, leaseMs }: OperationJournalOption
       });
       const [row] = rows;
       if (row === undefined) return null;
+      const operation = readOperation(row);
+      const tenantStatus = row.tenantStatus as TakenOperation['tenantStatus'];
       return {
-        operation: readOperation(row),
+        operation,
         overdue: row.overdue === true,
         schemaVersion: Number(row.schemaVersion),
-        tenantStatus: row.tenantStatus as TakenOperation['tenantStatus'],
+        tenantStatus,
+        told: { sequence: operation.lastSequence, tenantStatus },
         steps: row.steps as TakenOperation['steps'],
       };
     },
@@ -201,7 +215,13 @@ export function createOperationJournal({ pool, leaseMs }: OperationJournalOption
       return rowCount === 1;
     },
     async begin(taken, position) {
-      return only(await tell(pool, taken, { state: 'RUNNING', news: [begun(taken, position)] }));
+      const news: News = { state: 'RUNNING', news: [begun(taken, position)] };
+      return only(
+        await telling(taken, async (client) => {
+          const [events] = await Promise.all([tell(client, taken, news), client.query('COMMIT')]);
+          return events;
+        }),
+      );
     },
     advance: (taken, position, work) =>
       recording(taken, work, (messages) => ({ state: 'RUNNING', news: parts(position, messages) })),
@@ -226,33 +246,33 @@ export function createOperationJournal({ pool, leaseMs }: OperationJournalOption
         await client.query('COMMIT');
         return readEvent(row);
       }),
-    fail: (taken, position, reason, retryInMs) =>
-      inTransaction(pool, async (client) => {
-        const { id, tenantId, kind } = taken.operation;
-        const news: readonly StepNews[] = [{ position, status: 'FAILED', message: reason }];
-        const state = retryInMs === null ? 'FAILED' : 'PENDING';
-        if (state === 'FAILED' && kind === 'PROVISION') await client.query(failProvisionSql, [tenantId]);
-        const event = only(await tell(client, taken, { state, news, error: reason, retryInMs }));
-        if (retryInMs !== null) await client.query(retrySql, [id, jobKey(id)]);
-        await client.query('COMMIT');
-        return event;
-      }),
+    async fail(taken, position, reason, retryInMs) {
+      const { id, tenantId, kind } = taken.operation;
+      const news: readonly StepNews[] = [{ position, status: 'FAILED', message: reason }];
+      const state = retryInMs === null ? 'FAILED' : 'PENDING';
+      const tenantStatus = state === 'FAILED' && kind === 'PROVISION' ? 'ERROR' : taken.told.tenantStatus;
+      return only(
+        await telling(taken, async (client) => {
+          // The tenant's row is locked first and the operation's second, as everywhere.
+          if (tenantStatus !== taken.told.tenantStatus)
+            await client.query(tenantStatusSql, [tenantId, tenantStatus]);
+          const events = await tell(client, taken, { state, news, tenantStatus, error: reason, retryInMs });
+          if (retryInMs !== null) await client.query(retrySql, [id, jobKey(id)]);
+          await client.query('COMMIT');
+          return events;
+        }),
+      );
+    },
     revive: () => reviveLostOperations(pool, leaseMs),
   };
-}
-
-/** What `tellSql` answers. */
-interface Told {
-  /** The sequence before the first of the events. */
-  readonly told: number;
-  readonly now: Date;
-  readonly tenantStatus: ProvisioningEvent['tenantStatus'];
 }
 
 interface News {
   /** Of the operation, from now on. */
   readonly state: 'PENDING' | 'RUNNING' | 'SUCCEEDED' | 'FAILED';
   readonly news: readonly StepNews[];
+  /** When it changes. */
+  readonly tenantStatus?: TenantStatus;
   /** Why a step failed. */
   readonly error?: string | null;
   readonly retryInMs?: number | null;

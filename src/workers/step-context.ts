@@ -1,4 +1,4 @@
-import type { SharedSession, SqlSession, TakenOperation } from '../core/ports.ts';
+import type { SharedSession, SqlSession, TakenOperation, WorkNews } from '../core/ports.ts';
 import { createRoleAdmins, type RoleAdmin, roleAdminOf } from './role-admin.ts';
 import type { StepContext, StepTarget } from './step.ts';
 import type { TenantMigrations } from './tenant-migrations.ts';
@@ -20,8 +20,7 @@ export interface StepContextOptions {
 /** What makes the contexts that the steps of one run work with. */
 export interface StepContexts {
   readonly target: StepTarget;
-  /** For one transaction; what is noted goes into `notes`. */
-  inTransaction(sql: SharedSession, notes: string[]): StepContext;
+  inTransaction(sql: SharedSession, news: WorkNews): StepContext;
 }
 
 /**
@@ -57,7 +56,7 @@ export function createStepContexts({ registryId, migrations, password, login }: 
     };
     return {
       target,
-      inTransaction(sql, notes) {
+      inTransaction(sql, news) {
         const ownPassword = () => {
           stored ??= password(sql, tenantId);
           return stored;
@@ -70,13 +69,13 @@ export function createStepContexts({ registryId, migrations, password, login }: 
         };
         return {
           ...target,
+          ...news,
           sql,
           roleAdmin() {
             asked ??= ask();
             return asked;
           },
           chooseRoleAdmin: async () => remember(await roleAdmins.next(sql)),
-          note: (message) => void notes.push(message),
           password: ownPassword,
           login: async (work) => login(target.names.app, await ownPassword(), work),
         };

@@ -50,11 +50,8 @@ export function createStepRunner({ journal, contexts, migrations, session, limit
     const { target, inTransaction } = contexts(taken);
     const recorded =
       (work: (context: StepContext) => Promise<void>): RecordedWork =>
-      async (sql) => {
-        const notes: string[] = [];
-        await work(inTransaction(sql, notes));
-        return notes;
-      };
+      (sql, news) =>
+        work(inTransaction(sql, news));
 
     return {
       toPerform: taken.steps.filter(

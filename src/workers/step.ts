@@ -1,5 +1,5 @@
 import type { TenantStatus } from '../core/model.ts';
-import type { SharedSession, SqlSession } from '../core/ports.ts';
+import type { SharedSession, SqlSession, WorkNews } from '../core/ports.ts';
 import type { RoleAdmin } from './role-admin.ts';
 import type { TenantMigrations } from './tenant-migrations.ts';
 import type { TenantNames } from './tenant-names.ts';
@@ -18,10 +18,8 @@ export interface StepTarget {
 }
 
 /** What a step works with in the transaction that also records it. */
-export interface StepContext extends StepTarget {
+export interface StepContext extends StepTarget, WorkNews {
   readonly sql: SharedSession;
-  /** Tells watchers of a part of the step; they hear of it when the transaction is committed. */
-  note(message: string): void;
   /** Who administers the tenant's roles, which are there. */
   roleAdmin(): Promise<RoleAdmin>;
   /** Who is to administer them from now on. */

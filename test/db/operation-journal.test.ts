@@ -36,7 +36,7 @@ async function take(): Promise<TakenOperation> {
   return taken;
 }
 
-const nothing = async () => [];
+const nothing = async () => {};
 
 const letLeaseRunOut = () =>
   app.sql(`UPDATE operations SET lease_until = now() - interval '1 millisecond' WHERE id = $1`, [
@@ -135,7 +135,7 @@ describe('a runner that holds its lease', () => {
   test('tells each beginning and end with the next sequence', async () => {
     const taken = await take();
     const begun = await journal.begin(taken, 0);
-    const done = await journal.perform(taken, 0, 1, async () => ['a part']);
+    const done = await journal.perform(taken, 0, 1, async (_sql, news) => news.note('a part'));
     const common = {
       tenantId,
       operationId,
@@ -177,7 +177,6 @@ describe('a runner that holds its lease', () => {
     expect(await written()).toEqual(before);
     await journal.perform(taken, 0, 1, async (sql) => {
       await sql.query('UPDATE tenants SET schema_version = 7 WHERE id = $1', [tenantId]);
-      return [];
     });
     expect(await app.sql('SELECT schema_version FROM tenants WHERE id = $1', [tenantId])).toEqual([
       { schema_version: 7 },
@@ -277,9 +276,8 @@ describe('a runner that lost its operation writes nothing any more', () => {
       () =>
         journal.perform(taken, 0, 1, async (sql) => {
           await sql.query(`CREATE TABLE public.${table} ()`);
-          return [];
         }),
-      () => journal.advance(taken, 0, async () => ['a part']),
+      () => journal.advance(taken, 0, async (_sql, news) => news.note('a part')),
       () => journal.undo(taken, 0, null, nothing),
       () => journal.finishCancelling(taken),
       () => journal.fail(taken, 0, 'because', 1_000),
@@ -300,7 +298,6 @@ describe('a runner that lost its operation writes nothing any more', () => {
       await sql.query(`CREATE TABLE public.${table} ()`);
       atWork.resolve();
       await goOn.promise;
-      return [];
     });
     const fencedOff = expect(step).rejects.toBeInstanceOf(FencedOffError);
     await atWork.promise;

@@ -34,7 +34,8 @@ beforeAll(async () => {
     login: (user, password, work) => withTenantSession(database, user, password, work),
   });
   const taken = { operation: { tenantId }, tenantStatus: 'ACTIVE', schemaVersion: 2 } as const;
-  context = contexts(taken).inTransaction({ query: app.sql, send: () => {}, reset: () => {} }, []);
+  const sql = { query: app.sql, send: () => {}, reset: () => {} };
+  context = contexts(taken).inTransaction(sql, { note: () => {}, setTenantStatus: () => {} });
 }, 60_000);
 afterAll(() => app?.[Symbol.asyncDispose]());
 

@@ -199,7 +199,6 @@ describe('an undoing is finished by another worker after its own', () => {
       await sql.query('CREATE TABLE public.late ()');
       atWork.resolve();
       await goOn.promise;
-      return [];
     });
     const fencedOff = expect(late).rejects.toBeInstanceOf(FencedOffError);
     await atWork.promise;

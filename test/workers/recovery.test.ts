@@ -92,7 +92,6 @@ test('a worker that was only thought dead finds that its operation belongs to an
     await sql.query('CREATE TABLE public.late ()');
     atWork.resolve();
     await goOn.promise;
-    return [];
   });
   const fencedOff = expect(late).rejects.toBeInstanceOf(FencedOffError);
   await atWork.promise;

@@ -4,9 +4,7 @@ import type { Step } from '../step.ts';
 function setStatus(status: TenantStatus): Step {
   return {
     probe: async () => false,
-    async apply({ sql, tenantId }) {
-      sql.send('UPDATE tenants SET status = $2 WHERE id = $1', [tenantId, status]);
-    },
+    apply: async ({ setTenantStatus }) => setTenantStatus(status),
   };
 }
 
