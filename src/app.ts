@@ -41,6 +41,7 @@ import { withTenantSession } from './pools/tenant-session.ts';
 import { createSchema } from './resolvers/schema.ts';
 import { createLeaseRoles } from './workers/lease-roles.ts';
 import { readLedger } from './workers/migration-ledger.ts';
+import { createRoleAdmins } from './workers/role-admins.ts';
 import { createOperationRunner } from './workers/run-operation.ts';
 import { createStepContexts } from './workers/step-context.ts';
 import { createStepRunner } from './workers/step-runner.ts';
@@ -220,6 +221,13 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
           contexts: createStepContexts({
             registryId,
             migrations,
+            roleAdmins: createRoleAdmins({
+              registryId,
+              beside: (work) =>
+                void withOwnSession(pool, work).catch((error) =>
+                  log.warn({ err: error }, 'roles could not be made ahead of need; that is tried again'),
+                ),
+            }),
             password: createTenantCredentials(keyRing),
             login: (user, password, work) => withTenantSession(settings, user, password, work),
           }),

@@ -165,8 +165,8 @@ export interface SharedSession extends SqlSession {
   /** Sends a statement along with what comes next: nobody needs its answer, and when it fails, so does the transaction. */
   send(sql: string, values?: readonly unknown[]): void;
   /**
-   * Takes back what a user's SQL may have left on the connection: settings, temporary tables, locks of the session. Sent
-   * along with what comes next, too.
+   * Takes back what a user's SQL, or the role for it, may have left on the connection: role, settings, temporary tables,
+   * locks of the session. Sent along with what comes next, too.
    */
   reset(): void;
 }

@@ -14,7 +14,7 @@ export async function inTransaction<T>(
     const [, result] = await Promise.all([client.query('BEGIN'), work(client)]);
     return result;
   } catch (error) {
-    await client.query('ROLLBACK; SELECT pg_advisory_unlock_all()').catch(() => {
+    await client.query('ROLLBACK; RESET ROLE; SELECT pg_advisory_unlock_all()').catch(() => {
       broken = true;
     });
     throw error;

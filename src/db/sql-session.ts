@@ -27,7 +27,8 @@ export function sharedSession(client: pg.PoolClient): SharedSession & { readonly
     ...session,
     sent,
     send,
-    reset: () => send(`RESET ALL; DISCARD TEMP; SELECT pg_advisory_unlock_all(); ${sessionSettings()}`),
+    reset: () =>
+      send(`RESET ROLE; RESET ALL; DISCARD TEMP; SELECT pg_advisory_unlock_all(); ${sessionSettings()}`),
   };
 }
 

@@ -1,5 +1,6 @@
 import type { SqlSession } from '../core/ports.ts';
-import { actedAs, roleAdminMark, roleAdminPrefix } from '../workers/role-admin.ts';
+import { roleAdminMark, roleAdminPrefix } from '../workers/role-admin.ts';
+import { actedAs } from '../workers/role-admins.ts';
 import { ownershipMark } from '../workers/tenant-names.ts';
 import type { Finding } from './finding.ts';
 

@@ -5,15 +5,6 @@ import type { SqlSession } from '../core/ports.ts';
 // thousands of tenants that would be most of what creating one costs. So the service makes roles that administer a
 // bounded number of tenants' roles each, and works as the one that a tenant belongs to (docs/decisions/0010).
 
-/** How many roles one administers, about; a tenant has three and its leases. */
-const capacity = 200;
-
-/** As how many the service may act: who has just chosen the newest one is still to act as it when another one follows. */
-export const actedAs = 2;
-
-/** The first of the two numbers of the lock under which another one is made. */
-const lockClass = 7_243;
-
 /** The role that administers a tenant's roles. Null stands for the service itself, on PostgreSQL 14 and 15. */
 export type RoleAdmin = {
   readonly name: string;
@@ -21,44 +12,11 @@ export type RoleAdmin = {
   readonly granted: boolean;
 } | null;
 
-/** What a worker knows of those who administer, so that it need not ask for each tenant. */
-export interface RoleAdmins {
-  /** Who administers the roles of the next tenant; made when there is none that has room. */
-  next(sql: SqlSession): Promise<RoleAdmin>;
-  /** The same as it is now: whether the service may act as it changes when it is no longer among the newest. */
-  again(sql: SqlSession, admin: RoleAdmin): Promise<RoleAdmin>;
-}
-
-/** How many tenants get the same one before it is asked whether it has room: few, since all workers do so. */
-const unasked = 10;
-
-export function createRoleAdmins(registryId: string): RoleAdmins {
-  let known: { readonly admin: RoleAdmin; left: number } | undefined;
-  const again = async (sql: SqlSession, admin: RoleAdmin): Promise<RoleAdmin> => {
-    if (admin === null) return null;
-    const [row] = await sql.query(`SELECT ${isGranted('to_regrole($1)')}`, [admin.name]);
-    return { name: admin.name, granted: row?.granted === true };
-  };
-  return {
-    again,
-    async next(sql) {
-      if (known !== undefined && known.left-- > 0) {
-        const admin = await again(sql, known.admin);
-        if (admin?.granted !== false) return admin;
-      }
-      const { admin, made } = await nextRoleAdmin(sql, registryId);
-      // Until this transaction is committed, one that was made in it is none for others.
-      known = made ? undefined : { admin, left: unasked };
-      return admin;
-    },
-  };
-}
-
 /**
  * Whether the service is a member of a role; `set_option` is there since PostgreSQL 16. Asked of the catalog: what
  * `pg_has_role` remembers may be older, and who takes a right that is there already takes it away from all afterwards.
  */
-const isGranted = (role: string) => `EXISTS (
+export const isGranted = (role: string) => `EXISTS (
   SELECT FROM pg_auth_members AS own
   WHERE roleid = ${role} AND member = to_regrole(quote_ident(session_user)) AND (to_jsonb(own) ->> 'set_option')::boolean
 ) AS granted`;
@@ -72,39 +30,6 @@ export async function roleAdminOf(sql: SqlSession, registryId: string, owner: st
     [owner, roleAdminPrefix(registryId)],
   );
   return admin === undefined ? null : { name: String(admin.name), granted: admin.granted === true };
-}
-
-/**
- * The newest one when it has room, or else another one. What a transaction sees of a new role and what it remembers of
- * roles may differ for a moment, while the role's maker commits: then it finds the role and is denied to act as it. So
- * the makers' lock, which they hold longer than that, is held while the newest is looked for.
- */
-async function nextRoleAdmin(
-  sql: SqlSession,
-  registryId: string,
-): Promise<{ admin: RoleAdmin; made: boolean }> {
-  const lock = [lockClass, registryId];
-  const [, newest] = await Promise.all([
-    sql.query('SELECT pg_advisory_lock_shared($1, hashtext($2))', lock),
-    newestRoleAdmin(sql, registryId),
-    sql.query('SELECT pg_advisory_unlock_shared($1, hashtext($2))', lock),
-  ]);
-  if (newest === null || newest.hasRoom) return { admin: newest?.admin ?? null, made: false };
-  await sql.query('SELECT pg_advisory_xact_lock($1, hashtext($2))', lock);
-  // The server hears of what others committed when a transaction comes upon a relation for the first time.
-  await sql.query('SELECT FROM pg_tablespace LIMIT 0');
-  const again = await newestRoleAdmin(sql, registryId);
-  if (again === null || again.hasRoom) return { admin: again?.admin ?? null, made: false };
-  const nameOf = (number: number) => `${roleAdminPrefix(registryId)}${String(number).padStart(5, '0')}`;
-  const number = again.number + 1;
-  const name = nameOf(number);
-  const retired = number > actedAs ? `REVOKE ${nameOf(number - actedAs)} FROM SESSION_USER;` : '';
-  await sql.query(`
-    CREATE ROLE ${name} NOLOGIN CREATEROLE;
-    COMMENT ON ROLE ${name} IS '${roleAdminMark(registryId)}';
-    GRANT ${name} TO SESSION_USER WITH INHERIT FALSE;
-    ${retired}`);
-  return { admin: { name, granted: true }, made: true };
 }
 
 /** SQL before and behind what is done to a tenant's roles, in one transaction with it. */
@@ -142,29 +67,18 @@ export function asOwner(
   return { before: `${take}SET LOCAL ROLE ${owner};\n`, after: `\n; ${giveBack}` };
 }
 
-/** The newest one, which may be none yet; null where none is needed. */
-async function newestRoleAdmin(
-  sql: SqlSession,
-  registryId: string,
-): Promise<{ admin: RoleAdmin; number: number; hasRoom: boolean } | null> {
-  const prefix = roleAdminPrefix(registryId);
-  const [row] = await sql.query(
-    `SELECT current_setting('server_version_num')::int >= 160000 AS needed, newest.*
-     FROM (SELECT) AS server LEFT JOIN LATERAL (
-       SELECT role.rolname AS name, (SELECT count(*) FROM pg_auth_members WHERE member = role.oid) < $3 AS "hasRoom",
-         ${isGranted('role.oid')}
-       FROM pg_roles AS role WHERE role.rolname BETWEEN $1::name AND $2::name
-       ORDER BY role.rolname DESC LIMIT 1
-     ) AS newest ON true`,
-    [`${prefix}00000`, `${prefix}99999`, capacity],
-  );
-  if (row?.needed !== true) return null;
-  if (typeof row.name !== 'string') return { admin: null, number: 0, hasRoom: false };
-  return {
-    admin: { name: row.name, granted: row.granted === true },
-    number: Number(row.name.slice(prefix.length)),
-    hasRoom: row.hasRoom === true,
-  };
+/**
+ * SQL that makes the session the owner's until it ends or resets its role, for a transaction that is committed with it: then
+ * nothing of it holds up others. The membership does not outlive the transaction: becoming a role takes it, being one does
+ * not. What is set with LOCAL ends with the transaction too, and the owner, which was set without, comes into force.
+ */
+export function becoming(owner: string, admin: RoleAdmin): string {
+  const { take } = ownership(owner, admin);
+  const taken =
+    admin?.granted === false ? `SET LOCAL ROLE NONE; REVOKE ${admin.name} FROM SESSION_USER;` : '';
+  return `${take}
+    SET ROLE ${owner};
+    SET LOCAL ROLE ${admin?.name ?? 'NONE'}; REVOKE ${owner} FROM SESSION_USER; ${taken}`;
 }
 
 /** What the registry writes on them. */

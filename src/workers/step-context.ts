@@ -1,5 +1,6 @@
 import type { SharedSession, SqlSession, TakenOperation, WorkNews } from '../core/ports.ts';
-import { createRoleAdmins, type RoleAdmin, roleAdminOf } from './role-admin.ts';
+import { type RoleAdmin, roleAdminOf } from './role-admin.ts';
+import type { RoleAdmins } from './role-admins.ts';
 import type { StepContext, StepTarget } from './step.ts';
 import type { TenantMigrations } from './tenant-migrations.ts';
 import { ownershipMark, tenantNames } from './tenant-names.ts';
@@ -7,6 +8,7 @@ import { ownershipMark, tenantNames } from './tenant-names.ts';
 export interface StepContextOptions {
   readonly registryId: string;
   readonly migrations: TenantMigrations;
+  readonly roleAdmins: RoleAdmins;
   /** The stored password of a tenant's login. */
   readonly password: (sql: SqlSession, tenantId: string) => Promise<string>;
   /** Runs `work` in a new session that is logged in as `role`. */
@@ -30,8 +32,13 @@ export interface StepContexts {
 const freshMs = 100;
 
 /** The function that makes the contexts for a runner of an operation, who ends at the first transaction that fails. */
-export function createStepContexts({ registryId, migrations, password, login }: StepContextOptions) {
-  const roleAdmins = createRoleAdmins(registryId);
+export function createStepContexts({
+  registryId,
+  migrations,
+  roleAdmins,
+  password,
+  login,
+}: StepContextOptions) {
   return ({
     operation: { tenantId },
     tenantStatus,

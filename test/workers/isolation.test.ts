@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openRegistry } from '../../src/db/open-registry.ts';
 import { createTenantCredentials } from '../../src/db/tenant-credentials.ts';
 import { withTenantSession } from '../../src/pools/tenant-session.ts';
+import { createRoleAdmins } from '../../src/workers/role-admins.ts';
 import type { StepContext } from '../../src/workers/step.ts';
 import { createStepContexts } from '../../src/workers/step-context.ts';
 import { verifyIsolation } from '../../src/workers/steps/verify-isolation.ts';
@@ -29,6 +30,7 @@ beforeAll(async () => {
   const { registryId, keyRing } = await openRegistry(database, encryptionKeys);
   const contexts = createStepContexts({
     registryId,
+    roleAdmins: createRoleAdmins({ registryId, beside: () => {} }),
     migrations: await readTenantMigrations('prisma/tenant', []),
     password: createTenantCredentials(keyRing),
     login: (user, password, work) => withTenantSession(database, user, password, work),

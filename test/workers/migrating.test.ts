@@ -223,6 +223,44 @@ test('a table that somebody holds makes a restoration wait for its next try, and
   expect(tenant).toMatchObject({ status: 'ACTIVE', schemaVersion: 3 });
 });
 
+test('files of an old tenant that take long hold up nobody whose roles have the same administrator', async () => {
+  await using database = await createTestDatabase();
+  await using files = await migrationFiles(two);
+  await using administrator = await connect(database.administrator);
+  let [id, neighbour] = ['', ''];
+  {
+    await using before = await start(database, files);
+    [id, neighbour] = [await provisioned(before), await provisioned(before)];
+    await deleted(before, id);
+  }
+  // As if others had come since.
+  const [role] = await administrator.query(
+    `SELECT member::regrole AS name FROM pg_auth_members WHERE roleid = $1::regrole AND admin_option`,
+    [schemaOf(id)],
+  );
+  const service = database.settings.user;
+  await administrator.query(`REVOKE ${role?.name} FROM ${service} GRANTED BY ${service}`);
+  const untilFree = 'WHILE NOT pg_try_advisory_xact_lock_shared(42) LOOP PERFORM pg_sleep(0.02); END LOOP';
+  await files.write('0003_third.sql', `CREATE TABLE third (); DO $$ BEGIN ${untilFree}; END $$`);
+  const config = { tenantMigrations: files.directory };
+  await using app = await startCore({ database, config, timings });
+  await administrator.query('SELECT pg_advisory_lock(42)');
+  await app.core.tenants.restore(id);
+  const atWork = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'`;
+  await eventually(async () => (await administrator.query(atWork)).length === 1, 30_000);
+
+  await app.core.leases.take(editor, { tenantId: neighbour, dsn: '' });
+  await app.core.tenants.suspend(neighbour);
+  expect((await settled(app, neighbour)).operation).toMatchObject({ state: 'SUCCEEDED', attempt: 1 });
+  await administrator.query('SELECT pg_advisory_unlock(42)');
+  expect(await settled(app, id)).toMatchObject({
+    tenant: { status: 'ACTIVE', schemaVersion: 3 },
+    operation: { kind: 'RESTORE', state: 'SUCCEEDED', attempt: 1 },
+  });
+  const owners = `SELECT relowner::regrole::text AS owner FROM pg_class WHERE oid = $1::regclass`;
+  expect(await administrator.query(owners, [`${schemaOf(id)}.third`])).toEqual([{ owner: schemaOf(id) }]);
+});
+
 describe('a tenant gets what it lacks, each file once,', () => {
   test('when its provisioning failed behind its files and is retried', async () => {
     await using database = await createTestDatabase();

@@ -3,7 +3,7 @@ import { areRecorded, recordMigrations } from '../migration-ledger.ts';
 import type { MigrationScript } from '../migration-script.ts';
 import { namedAfter, naming } from '../naming.ts';
 import { isWorthRetrying, sqlStateOf } from '../retry-policy.ts';
-import { asOwner } from '../role-admin.ts';
+import { asOwner, becoming } from '../role-admin.ts';
 import type { Step, StepContext } from '../step.ts';
 import { runApart } from './run-apart.ts';
 
@@ -37,7 +37,12 @@ export const applyMigrations: Step = {
 /** All files of a script, in one round trip; if that fails, one by one, to name the one that does. */
 async function run(context: StepContext, script: MigrationScript): Promise<void> {
   const { sql, names } = context;
-  const { before, after } = asOwner(names.owner, await context.roleAdmin());
+  const admin = await context.roleAdmin();
+  // Whoever takes the right to act as an administrator keeps it from others until the end of the transaction, and files may
+  // take long. So that is committed first; nothing else has been written.
+  const isOwner = admin?.granted === false;
+  if (isOwner) await sql.query(`${becoming(names.owner, admin)} COMMIT AND CHAIN`);
+  const { before, after } = isOwner ? { before: '', after: '' } : asOwner(names.owner, admin);
   const asTenant = (text: string) =>
     sql.query(`
       ${before} SET LOCAL search_path TO ${names.schema}; SET LOCAL lock_timeout TO '5s';
@@ -51,7 +56,7 @@ async function run(context: StepContext, script: MigrationScript): Promise<void>
     await sql.query('ROLLBACK TO SAVEPOINT script');
     for (const { file, sql: text } of script.parts) await naming(file, () => asTenant(text));
   }
-  // Settings that a file left would be the next one's who gets this connection.
+  // The role, and settings that a file left, would be the next one's who gets this connection.
   sql.reset();
   await record(context, script);
 }

@@ -2,7 +2,7 @@ import type { SqlSession } from '../../core/ports.ts';
 import { areRecorded } from '../migration-ledger.ts';
 import type { MigrationScript } from '../migration-script.ts';
 import { naming } from '../naming.ts';
-import { ownership, type RoleAdmin, roleAdminOf } from '../role-admin.ts';
+import { becoming, roleAdminOf } from '../role-admin.ts';
 import type { StepTarget } from '../step.ts';
 
 /** The first of the two numbers of a session's lock on one tenant; the second one is made of the tenant's id. */
@@ -21,27 +21,11 @@ export async function runApart(
   await areRecorded(session, migrations, [file]);
   await endPredecessor(session, tenantId);
   await session.query(`
-    ${becoming(names.owner, await roleAdminOf(session, registryId, names.owner))}
+    BEGIN; ${becoming(names.owner, await roleAdminOf(session, registryId, names.owner))} COMMIT;
     SET search_path TO ${names.schema};
     SET lock_timeout TO '60s'`);
   await dropInvalidIndexes(session, names.schema);
   await naming(file, () => session.query(sql));
-}
-
-/**
- * SQL that makes the session the owner's until it ends. The membership does not outlive the transaction, whatever becomes
- * of the session: becoming a role takes it, being one does not. What is set with LOCAL ends with the transaction too, and
- * the owner, which was set without, comes into force.
- */
-function becoming(owner: string, admin: RoleAdmin): string {
-  const { take } = ownership(owner, admin);
-  const taken =
-    admin?.granted === false ? `SET LOCAL ROLE NONE; REVOKE ${admin.name} FROM SESSION_USER;` : '';
-  return `
-    BEGIN; ${take}
-    SET ROLE ${owner};
-    SET LOCAL ROLE ${admin?.name ?? 'NONE'}; REVOKE ${owner} FROM SESSION_USER; ${taken}
-    COMMIT;`;
 }
 
 /** The session of a runner that died works on, until its statement is done: it ends here, and what it holds is free. */

@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { sqlSession } from '../../src/db/sql-session.ts';
-import { asRoleAdmin, createRoleAdmins, type RoleAdmin, roleAdminOf } from '../../src/workers/role-admin.ts';
+import { asRoleAdmin, type RoleAdmin, roleAdminOf } from '../../src/workers/role-admin.ts';
+import { createRoleAdmins, type RoleAdminsOptions } from '../../src/workers/role-admins.ts';
 import { startVersionCluster } from '../db/version-cluster.ts';
 import type { TestDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
@@ -31,8 +32,11 @@ describe.each(postgresVersions)('$title', (version) => {
       return result;
     }
 
-    const next = (registryId: string, on = session) =>
-      inTransaction(on, () => createRoleAdmins(registryId).next(on));
+    /** A worker that makes none ahead of need, unless it is to. */
+    const worker = (registryId: string, beside: RoleAdminsOptions['beside'] = () => {}) =>
+      createRoleAdmins({ registryId, beside });
+
+    const next = (registryId: string, on = session) => inTransaction(on, () => worker(registryId).next(on));
 
     /** As a step does it. @returns their names */
     async function createRoles(admin: RoleAdmin, count: number): Promise<string[]> {
@@ -68,19 +72,19 @@ describe.each(postgresVersions)('$title', (version) => {
       return;
     }
 
-    test('are administered by roles of which each has room for so many, and the service acts as the newest two', async () => {
+    test('are administered by roles of which each has room for so many, and the service acts as the newest three', async () => {
       const registryId = randomUUID();
       const first = await next(registryId);
       expect(first).toEqual({ name: name(registryId, 1), granted: true });
       const [old = ''] = await createRoles(first, capacity - 1);
       expect(await next(registryId)).toEqual(first);
       await createRoles(first, 1);
-      for (const number of [2, 3]) {
+      for (const number of [2, 3, 4]) {
         const admin = await next(registryId);
         expect(admin).toEqual({ name: name(registryId, number), granted: true });
         await createRoles(admin, capacity);
       }
-      expect(await granted(registryId)).toEqual([2, 3].map((number) => name(registryId, number)));
+      expect(await granted(registryId)).toEqual([2, 3, 4].map((number) => name(registryId, number)));
 
       const admin = await roleAdminOf(session, registryId, old);
       expect(admin).toEqual({ name: name(registryId, 1), granted: false });
@@ -89,7 +93,7 @@ describe.each(postgresVersions)('$title', (version) => {
       expect(
         await session.query('SELECT rolcanlogin AS can FROM pg_roles WHERE rolname = $1', [old]),
       ).toEqual([{ can: true }]);
-      expect(await granted(registryId)).toEqual([2, 3].map((number) => name(registryId, number)));
+      expect(await granted(registryId)).toEqual([2, 3, 4].map((number) => name(registryId, number)));
       expect(await session.query('SELECT current_user = session_user AS own')).toEqual([{ own: true }]);
     });
 
@@ -104,7 +108,7 @@ describe.each(postgresVersions)('$title', (version) => {
 
     test('go to an administrator that a worker knows, unless it is no longer among the newest', async () => {
       const registryId = randomUUID();
-      const roleAdmins = createRoleAdmins(registryId);
+      const roleAdmins = worker(registryId);
       const known = () => inTransaction(session, () => roleAdmins.next(session));
       const first = await known();
       await createRoles(first, capacity);
@@ -113,13 +117,44 @@ describe.each(postgresVersions)('$title', (version) => {
       await createRoles(second, capacity);
       // It is not counted each time.
       expect(await known()).toEqual(second);
-      await createRoles(await next(registryId), capacity);
+      for (const _ of [3, 4]) await createRoles(await next(registryId), capacity);
       await next(registryId);
       expect(await inTransaction(session, () => roleAdmins.again(session, second))).toEqual({
         name: name(registryId, 2),
         granted: false,
       });
-      expect(await known()).toEqual({ name: name(registryId, 4), granted: true });
+      expect(await known()).toEqual({ name: name(registryId, 5), granted: true });
+    });
+
+    test('get the next administrator ahead of need, once, and fill the one before it first', async () => {
+      const registryId = randomUUID();
+      await using other = await connect(database.settings);
+      let made = Promise.resolve();
+      const beside: RoleAdminsOptions['beside'] = (work) => {
+        made = made.then(() => work(other));
+      };
+      const workers = [worker(registryId, beside), worker(registryId, beside)];
+      const nextOfEach = async () => {
+        const admins: RoleAdmin[] = [];
+        for (const each of workers) admins.push(await inTransaction(session, () => each.next(session)));
+        await made;
+        return admins.map((admin) => admin?.name);
+      };
+      const both = (number: number) => [name(registryId, number), name(registryId, number)];
+      const first = await next(registryId);
+      await createRoles(first, capacity - 1);
+      expect(await nextOfEach()).toEqual(both(1));
+      expect(await granted(registryId)).toEqual([1, 2].map((number) => name(registryId, number)));
+      // Nobody waits for it any more: that one was committed long before.
+      await createRoles(first, 1);
+      await using holder = await connect(database.settings);
+      await createRoles({ name: name(registryId, 2), granted: true }, 1);
+      await holder.query('SELECT pg_advisory_lock(7243, hashtext($1))', [registryId]);
+      const later = worker(registryId);
+      expect(await inTransaction(session, () => later.next(session))).toEqual({
+        name: name(registryId, 2),
+        granted: true,
+      });
     });
 
     test.each(['COMMIT', 'ROLLBACK'])(
@@ -138,14 +173,14 @@ describe.each(postgresVersions)('$title', (version) => {
         const first = await next(registryId);
         // It remembers from now on whose member it is.
         for (let time = 0; time < 6; time++) {
-          await inTransaction(other, async () => actAs(await createRoleAdmins(registryId).next(other)));
+          await inTransaction(other, async () => actAs(await worker(registryId).next(other)));
         }
         await createRoles(first, capacity);
 
         await session.query('BEGIN');
-        const second = await createRoleAdmins(registryId).next(session);
+        const second = await worker(registryId).next(session);
         const waiting = inTransaction(other, async () => {
-          const admin = await createRoleAdmins(registryId).next(other);
+          const admin = await worker(registryId).next(other);
           await actAs(admin);
           return admin;
         });

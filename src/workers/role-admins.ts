@@ -1,0 +1,151 @@
+import type { SqlSession } from '../core/ports.ts';
+import { isGranted, type RoleAdmin, roleAdminMark, roleAdminPrefix } from './role-admin.ts';
+
+// Whoever makes an administrator of roles walks over all memberships that there are, so it is made ahead of need, beside
+// the tenants that come up. They are filled one behind the other.
+
+/** How many roles one administers, about; a tenant has three and its leases. */
+const capacity = 200;
+
+/** As how many the service may act: the one that is filled, the next one, and the one that somebody has just chosen last. */
+export const actedAs = 3;
+
+/** How many tenants get the same one before it is asked whether it has room: few, since all workers do so. */
+const unasked = 10;
+
+/** The first of the two numbers of the lock under which one is made. */
+const lockClass = 7_243;
+
+export interface RoleAdminsOptions {
+  readonly registryId: string;
+  /** Runs `work` in a session of its own, beside everything else, some time soon; it may fail. */
+  readonly beside: (work: (session: SqlSession) => Promise<void>) => void;
+}
+
+/** What a worker knows of those who administer, so that it need not ask for each tenant. */
+export interface RoleAdmins {
+  /** Who administers the roles of the next tenant; made when there is none that has room. */
+  next(sql: SqlSession): Promise<RoleAdmin>;
+  /** The same as it is now: whether the service may act as it changes when it is no longer among the newest. */
+  again(sql: SqlSession, admin: RoleAdmin): Promise<RoleAdmin>;
+}
+
+interface Candidate {
+  readonly name: string;
+  readonly granted: boolean;
+  readonly number: number;
+  readonly members: number;
+}
+
+export function createRoleAdmins({ registryId, beside }: RoleAdminsOptions): RoleAdmins {
+  const lock = [lockClass, registryId];
+  let known: { readonly admin: RoleAdmin; left: number } | undefined;
+
+  async function again(sql: SqlSession, admin: RoleAdmin): Promise<RoleAdmin> {
+    if (admin === null) return null;
+    const [row] = await sql.query(`SELECT ${isGranted('to_regrole($1)')}`, [admin.name]);
+    return { name: admin.name, granted: row?.granted === true };
+  }
+
+  /** The first one with room, and the next one in its place when it is the last. */
+  async function choose(sql: SqlSession): Promise<{ admin: RoleAdmin; made: boolean }> {
+    let newest = await newestRoleAdmins(sql, registryId);
+    if (newest === null) return { admin: null, made: false };
+    if ((withRoom(newest)?.members ?? 0) === 0) newest = await newestWhileNoneIsMade(sql);
+    const chosen = withRoom(newest);
+    if (chosen === undefined) return make(sql, withRoom);
+    const { name, granted } = chosen;
+    if (chosen === newest.at(-1)) makeAhead(name);
+    return { admin: { name, granted }, made: false };
+  }
+
+  /**
+   * What a transaction sees of a new role and what it remembers of roles may differ for a moment, while the role's maker
+   * commits: then it finds the role and is denied to act as it. The makers hold their lock longer than that. (Where one
+   * has members, that moment is long over.)
+   */
+  async function newestWhileNoneIsMade(sql: SqlSession): Promise<readonly Candidate[]> {
+    const [, newest] = await Promise.all([
+      sql.query('SELECT pg_advisory_lock_shared($1, hashtext($2))', lock),
+      newestRoleAdmins(sql, registryId),
+      sql.query('SELECT pg_advisory_unlock_shared($1, hashtext($2))', lock),
+    ]);
+    return newest ?? [];
+  }
+
+  /** Makes another one unless, by now, there is one that will do. */
+  async function make(
+    sql: SqlSession,
+    thatWillDo: (newest: readonly Candidate[]) => Candidate | undefined,
+  ): Promise<{ admin: RoleAdmin; made: boolean }> {
+    await sql.query('SELECT pg_advisory_xact_lock($1, hashtext($2))', lock);
+    // The server hears of what others committed when a transaction comes upon a relation for the first time.
+    await sql.query('SELECT FROM pg_tablespace LIMIT 0');
+    const newest = (await newestRoleAdmins(sql, registryId)) ?? [];
+    const existing = thatWillDo(newest);
+    if (existing !== undefined)
+      return { admin: { name: existing.name, granted: existing.granted }, made: false };
+    const nameOf = (number: number) => `${roleAdminPrefix(registryId)}${String(number).padStart(5, '0')}`;
+    const number = (newest.at(-1)?.number ?? 0) + 1;
+    const name = nameOf(number);
+    const retired = number > actedAs ? `REVOKE ${nameOf(number - actedAs)} FROM SESSION_USER;` : '';
+    await sql.query(`
+      CREATE ROLE ${name} NOLOGIN CREATEROLE;
+      COMMENT ON ROLE ${name} IS '${roleAdminMark(registryId)}';
+      GRANT ${name} TO SESSION_USER WITH INHERIT FALSE;
+      ${retired}`);
+    return { admin: { name, granted: true }, made: true };
+  }
+
+  /** Makes the one that comes behind the last; if that fails, whoever needs it makes it. */
+  function makeAhead(last: string): void {
+    beside(async (session) => {
+      await session.query('BEGIN');
+      await make(session, (newest) => (newest.at(-1)?.name === last ? undefined : newest.at(-1)));
+      await session.query('COMMIT');
+    });
+  }
+
+  return {
+    again,
+    async next(sql) {
+      if (known !== undefined && known.left-- > 0) {
+        const admin = await again(sql, known.admin);
+        if (admin?.granted !== false) return admin;
+      }
+      const { admin, made } = await choose(sql);
+      // Until this transaction is committed, one that was made in it is none for others.
+      known = made ? undefined : { admin, left: unasked };
+      return admin;
+    },
+  };
+}
+
+function withRoom(newest: readonly Candidate[]): Candidate | undefined {
+  return newest.find(({ granted, members }) => granted && members < capacity);
+}
+
+/** The newest two, the newer one last; null where none is needed, on PostgreSQL 14 and 15. */
+async function newestRoleAdmins(sql: SqlSession, registryId: string): Promise<readonly Candidate[] | null> {
+  const prefix = roleAdminPrefix(registryId);
+  const rows = await sql.query(
+    `SELECT current_setting('server_version_num')::int >= 160000 AS needed, newest.*
+     FROM (SELECT) AS server LEFT JOIN LATERAL (
+       SELECT role.rolname AS name, (SELECT count(*)::int FROM pg_auth_members WHERE member = role.oid) AS members,
+         ${isGranted('role.oid')}
+       FROM pg_roles AS role WHERE role.rolname BETWEEN $1::name AND $2::name
+       ORDER BY role.rolname DESC LIMIT 2
+     ) AS newest ON true`,
+    [`${prefix}00000`, `${prefix}99999`],
+  );
+  if (rows[0]?.needed !== true) return null;
+  return rows
+    .filter(({ name }) => name !== null)
+    .map(({ name, members, granted }) => ({
+      name: String(name),
+      members: Number(members),
+      granted: granted === true,
+      number: Number(String(name).slice(prefix.length)),
+    }))
+    .reverse();
+}
