@@ -477,7 +477,7 @@ describe.each(postgresVersions)('the doctor on $title', (version) => {
             `SELECT rolname AS name FROM pg_roles WHERE starts_with(rolname, '${prefix}') ORDER BY 1`,
           )
         ).map(({ name }) => name);
-        const newest = ['90000', '90001'].map((number) => `${prefix}${number}`);
+        const newest = ['90000', '90001', '90002'].map((number) => `${prefix}${number}`);
         const mark = roleAdminMark(app.registryId);
         for (const name of newest) {
           await drift(`CREATE ROLE ${name} CREATEROLE; COMMENT ON ROLE ${name} IS '${mark}'`);
