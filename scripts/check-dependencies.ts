@@ -38,7 +38,7 @@ async function licenceProblems(): Promise<string[]> {
     );
     if (path === '' || isAccepted || isException) return [];
     return [
-      `${name} has the licence ${license}: take another package, or say in ${import.meta.filename} why not`,
+      `${name} has the licence ${license}: take another package, or say in scripts/check-dependencies.ts why not`,
     ];
   });
 }

@@ -80,7 +80,7 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
   if (invocation.kind !== 'serve')
     throw new Error('the configuration of the test app asks for something else');
   const logged: string[] = [];
-  const log = createLog('debug', { write: (line) => void logged.push(line) });
+  const log = createLog('trace', { write: (line) => void logged.push(line) });
   const config = { ...invocation.config, encryptionKeys, ...options.config };
   const app: App = stack.use(await createApp(config, log, { ...timings, ...options.timings }));
   const key = new TextEncoder().encode(secret);
