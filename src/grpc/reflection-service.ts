@@ -5,9 +5,10 @@ import {
   ServerReflectionService,
 } from '../generated/proto/grpc/reflection/v1/reflection.ts';
 import type { DescriptorIndex } from './descriptor-index.ts';
+import { UnreadableRequest, undecodable } from './requests.ts';
 
 type Answer = NonNullable<ServerReflectionResponse['messageResponse']>;
-type Handler = handleBidiStreamingCall<ServerReflectionRequest, ServerReflectionResponse>;
+type Handler = handleBidiStreamingCall<ServerReflectionRequest | UnreadableRequest, ServerReflectionResponse>;
 
 /** Both versions of the protocol, which differ in nothing but the name; older clients know `v1alpha` alone. */
 export const reflectionServices: readonly ServiceDefinition[] = ['v1', 'v1alpha'].map((version) => ({
@@ -23,7 +24,11 @@ export const reflectionServices: readonly ServiceDefinition[] = ['v1', 'v1alpha'
  */
 export function createReflectionService(index: DescriptorIndex, services: readonly string[]) {
   const serverReflectionInfo: Handler = (call) => {
-    call.on('data', (request: ServerReflectionRequest) => {
+    call.on('data', (request: ServerReflectionRequest | UnreadableRequest) => {
+      if (request instanceof UnreadableRequest) {
+        call.emit('error', { code: status.INVALID_ARGUMENT, details: undecodable });
+        return;
+      }
       const more = call.write({
         validHost: request.host,
         originalRequest: request,

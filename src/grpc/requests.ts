@@ -1,6 +1,9 @@
 import type { ServiceDefinition } from '@grpc/grpc-js';
 import { ValidationError } from '../core/errors.ts';
 
+/** What callers are told of it. */
+export const undecodable = 'The request cannot be decoded; check the message that is sent.';
+
 /** What stands for a request whose bytes could not be read. */
 export class UnreadableRequest {}
 
@@ -26,9 +29,7 @@ export function tolerant<S extends ServiceDefinition>(service: S): ServiceDefini
 /** The request. @throws {ValidationError} when its bytes could not be read */
 export function readable<Request>(request: Request | UnreadableRequest): Request {
   if (request instanceof UnreadableRequest) {
-    throw new ValidationError([
-      { path: '', message: 'The request cannot be decoded; check the message that is sent.' },
-    ]);
+    throw new ValidationError([{ path: '', message: undecodable }]);
   }
   return request;
 }

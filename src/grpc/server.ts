@@ -86,7 +86,7 @@ export async function createGrpcServer({
     const descriptors = await readFile(new URL('../generated/descriptors.binpb', import.meta.url));
     const named = [...services, 'grpc.health.v1.Health', 'grpc.reflection.v1.ServerReflection'];
     const service = createReflectionService(createDescriptorIndex(descriptors), named);
-    for (const definition of reflectionServices) server.addService(definition, service);
+    for (const definition of reflectionServices) server.addService(tolerant(definition), service);
   }
 
   const authority = host.includes(':') ? `[${host}]` : host;
