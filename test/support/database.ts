@@ -17,11 +17,16 @@ export async function createTestDatabase(): Promise<TestDatabase> {
 }
 
 /** A database as `deploy/administrator.sql` leaves it: the service's, and empty. */
-export function createEmptyDatabase(
+export async function createEmptyDatabase(
   administrator: DatabaseSettings,
   registry: DatabaseSettings,
 ): Promise<TestDatabase> {
-  return createDatabase(administrator, registry, 'TEMPLATE template0');
+  const database = await createDatabase(administrator, registry, 'TEMPLATE template0');
+  await asAdministrator(
+    database.administrator,
+    `REVOKE CREATE ON SCHEMA public FROM PUBLIC; GRANT USAGE, CREATE ON SCHEMA public TO ${registry.user}`,
+  );
+  return database;
 }
 
 async function createDatabase(
