@@ -3,6 +3,7 @@ import { roleAdminMark, roleAdminPrefix } from '../workers/role-admin.ts';
 import { actedAs } from '../workers/role-admins.ts';
 import { ownershipMark } from '../workers/tenant-names.ts';
 import type { Finding } from './finding.ts';
+import { excessAttributes } from './role-attributes.ts';
 
 // Those who administer tenants' roles since PostgreSQL 16 (docs/decisions/0010): what they are, and who may act as them.
 // Who made one is its administrator for good; that gives no right to act as it.
@@ -10,8 +11,7 @@ const roleAdminsSql = `
 SELECT rolname AS name, shobj_description(role.oid, 'pg_authid') AS mark,
   array_remove(ARRAY[
     CASE WHEN rolcanlogin THEN 'LOGIN' END, CASE WHEN NOT rolcreaterole THEN 'NOCREATEROLE' END,
-    CASE WHEN rolsuper THEN 'SUPERUSER' END, CASE WHEN rolcreatedb THEN 'CREATEDB' END,
-    CASE WHEN rolreplication THEN 'REPLICATION' END, CASE WHEN rolbypassrls THEN 'BYPASSRLS' END], NULL) AS attributes,
+    ${excessAttributes}], NULL) AS attributes,
   ARRAY(
     SELECT member::regrole::text FROM pg_auth_members AS own
     WHERE roleid = role.oid AND coalesce((to_jsonb(own) ->> 'set_option')::boolean, true)

@@ -2,6 +2,7 @@ import type { OperationKind, OperationState, TenantStatus } from '../core/model.
 import type { SqlSession } from '../core/ports.ts';
 import { ownershipMark, type TenantNames, tenantNames } from '../workers/tenant-names.ts';
 import { type GrantDeviation, grantsSql } from './grants.ts';
+import { excessAttributes } from './role-attributes.ts';
 
 /** What the registry says of a tenant, and what PostgreSQL has of it; all of one snapshot. */
 export interface TenantFacts {
@@ -81,10 +82,7 @@ const rolesSql = `
 SELECT ${schemaOf('rolname')} AS schema, rolname AS name, shobj_description(oid, 'pg_authid') AS mark,
   rolcanlogin AS "canLogIn", rolinherit AS inherits, rolconnlimit AS "connectionLimit",
   coalesce(rolvaliduntil <= now(), false) AS expired,
-  array_remove(ARRAY[
-    CASE WHEN rolsuper THEN 'SUPERUSER' END, CASE WHEN rolcreaterole THEN 'CREATEROLE' END,
-    CASE WHEN rolcreatedb THEN 'CREATEDB' END, CASE WHEN rolreplication THEN 'REPLICATION' END,
-    CASE WHEN rolbypassrls THEN 'BYPASSRLS' END], NULL) AS powers,
+  array_remove(ARRAY[CASE WHEN rolcreaterole THEN 'CREATEROLE' END, ${excessAttributes}], NULL) AS powers,
   ARRAY(
     SELECT coalesce(datname || ': ', '') || setting
     FROM pg_db_role_setting CROSS JOIN unnest(setconfig) AS setting LEFT JOIN pg_database ON pg_database.oid = setdatabase
