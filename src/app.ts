@@ -254,7 +254,7 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
 
   let grpc: GrpcServer | null = null;
   if (role !== 'worker') {
-    const authenticate = createAuthenticate(mode);
+    const authenticate = createAuthenticate(mode, log);
     const loopback = isLoopback(config.host);
     grpc = await createGrpcServer({
       core,

@@ -11,6 +11,12 @@ import type { EncryptionKey } from './db/key-ring.ts';
 
 export { ConfigError };
 
+/** What tokens must say; null: it is not looked at. */
+interface TokenClaims {
+  readonly issuer: string | null;
+  readonly audience: string | null;
+}
+
 /** Everything the process is told from outside, checked and frozen. */
 export interface Config {
   readonly host: string;
@@ -31,7 +37,8 @@ export interface Config {
   readonly tenantMigrations: string;
   readonly authentication:
     | { readonly kind: 'none' }
-    | { readonly kind: 'secret'; readonly secret: Uint8Array }
+    | ({ readonly kind: 'secret'; readonly secret: Uint8Array } & TokenClaims)
+    | ({ readonly kind: 'jwks'; readonly url: string } & TokenClaims)
     /** A secret made once in the data directory. */
     | { readonly kind: 'generated' };
   /** The first writes, all read; null: one that is made once in the data directory. */
@@ -98,10 +105,24 @@ function readConfig(settings: Settings, env: Environment): Config {
 
 function readAuthentication(settings: Settings): Config['authentication'] {
   const secret = settings.given(flags.authSecret);
+  const url = settings.given(flags.authJwksUrl);
+  const issuer = settings.given(flags.authIssuer) ?? null;
+  const audience = settings.given(flags.authAudience) ?? null;
   const off = settings.value(flags.noAuth);
   if (off && secret) throw new ConfigError('--no-auth takes no --auth-secret beside it: give one of them');
-  if (off) return { kind: 'none' };
-  return secret ? { kind: 'secret', secret } : { kind: 'generated' };
+  if (off && url) throw new ConfigError('--no-auth takes no --auth-jwks-url beside it: give one of them');
+  if (secret && url) {
+    throw new ConfigError('--auth-jwks-url takes no --auth-secret beside it: give one of them');
+  }
+  if (secret) return { kind: 'secret', secret, issuer, audience };
+  if (url) return { kind: 'jwks', url, issuer, audience };
+  if (issuer !== null || audience !== null) {
+    const flag = issuer !== null ? flags.authIssuer : flags.authAudience;
+    throw new ConfigError(
+      `--${flag.name} takes --auth-jwks-url or --auth-secret beside it: give one of them`,
+    );
+  }
+  return { kind: off ? 'none' : 'generated' };
 }
 
 function refuseContradictions(config: Config, settings: Settings): void {

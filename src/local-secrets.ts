@@ -50,5 +50,5 @@ export async function authentication(
     expiresIn: devTokenDays * 86_400,
   });
   await writePrivateFile(devTokenFile, `${token}\n`);
-  return { mode: { kind: 'secret', secret }, devTokenFile };
+  return { mode: { kind: 'secret', secret, issuer: null, audience: null }, devTokenFile };
 }

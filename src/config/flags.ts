@@ -181,6 +181,27 @@ export const flags = {
     secret: true,
     schema: values.authSecret,
   },
+  authJwksUrl: {
+    name: 'auth-jwks-url',
+    placeholder: 'url',
+    meaning: 'key set that checks tokens: RS256, ES256, EdDSA',
+    takes: 'an https:// address of a JSON Web Key Set, without user and password',
+    schema: values.jwksUrl,
+  },
+  authIssuer: {
+    name: 'auth-issuer',
+    placeholder: 'issuer',
+    meaning: "what the tokens' claim iss must be",
+    takes: 'a text of at most 1000 characters, as it stands in the claim iss',
+    schema: values.claim,
+  },
+  authAudience: {
+    name: 'auth-audience',
+    placeholder: 'audience',
+    meaning: "what the tokens' claim aud must be or list",
+    takes: 'a text of at most 1000 characters, as it stands in the claim aud',
+    schema: values.claim,
+  },
   noAuth: { ...yesOrNo, name: 'no-auth', meaning: 'everybody is admin; loopback only' },
   encryptionKeys: {
     name: 'encryption-keys',

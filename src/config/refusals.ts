@@ -31,12 +31,27 @@ function dangersOf(config: Config): readonly Danger[] {
     {
       present: exposed && authentication.kind === 'none',
       what: `--no-auth with --host ${config.host} (everybody on the network is admin)`,
-      remedy: 'give --auth-secret instead',
+      remedy: 'give --auth-secret or --auth-jwks-url instead',
     },
     {
       present: exposed && authentication.kind === 'generated',
       what: `--host ${config.host} without an authentication setting`,
-      remedy: 'give --auth-secret (at least 32 bytes)',
+      remedy: 'give --auth-secret (at least 32 bytes) or --auth-jwks-url',
+    },
+    {
+      present: authentication.kind === 'jwks' && isOpen(authentication.url, 'http:'),
+      what: '--auth-jwks-url outside loopback without TLS (whoever is on the way can sign tokens)',
+      remedy: 'take an https:// address',
+    },
+    {
+      present: authentication.kind === 'jwks' && authentication.issuer === null,
+      what: '--auth-jwks-url without --auth-issuer',
+      remedy: "give what the tokens' claim iss is",
+    },
+    {
+      present: authentication.kind === 'jwks' && authentication.audience === null,
+      what: '--auth-jwks-url without --auth-audience (tokens for other services are good here)',
+      remedy: "give what the tokens' claim aud has for this service",
     },
     {
       present: exposed,
@@ -54,7 +69,7 @@ function dangersOf(config: Config): readonly Danger[] {
       remedy: 'give id:base64(32 bytes)',
     },
     {
-      present: config.redisUrl !== null && isOpenRedis(config.redisUrl),
+      present: config.redisUrl !== null && isOpen(config.redisUrl, 'redis:'),
       what: '--redis-url outside loopback without TLS',
       remedy: 'take a rediss:// address',
     },
@@ -66,7 +81,8 @@ function dangersOf(config: Config): readonly Danger[] {
   ];
 }
 
-function isOpenRedis(address: string): boolean {
+/** Whether an address has the plain one of two protocols and is not this machine's. */
+function isOpen(address: string, plain: 'http:' | 'redis:'): boolean {
   const url = new URL(address);
-  return url.protocol === 'redis:' && !isLoopback(withoutBrackets(url.hostname));
+  return url.protocol === plain && !isLoopback(withoutBrackets(url.hostname));
 }

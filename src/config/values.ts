@@ -79,6 +79,17 @@ export const authSecret: z.ZodType<Uint8Array, string> = z
     if (bytes.length < 32) issues.addIssue({ code: 'custom', message: `it has ${bytes.length}` });
   });
 
+/** The address of a JSON Web Key Set, kept as text; whether it may be a plain one is decided with the host. */
+export const jwksUrl: z.ZodType<string, string> = z.string().superRefine((text, issues) => {
+  const url = /^https?:\/\/[^\s\p{Cc}]+$/iu.test(text) ? URL.parse(text) : null;
+  const complain = (message: string) => issues.addIssue({ code: 'custom', message });
+  if (url === null || !isHost(withoutBrackets(url.hostname))) complain('that is no such address');
+  else if (url.username !== '' || url.password !== '') complain('it has a user or a password');
+});
+
+/** A text that a claim of tokens is compared with. */
+export const claim: z.ZodType<string, string> = z.string().regex(/^\P{Cc}{1,1000}$/u);
+
 /** `id:base64` pairs, comma separated; entries are named by their place, for the text is secret. */
 export const encryptionKeys: z.ZodType<readonly EncryptionKey[], string> = z
   .string()

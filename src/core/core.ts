@@ -1,5 +1,5 @@
 import type { Leases } from './leases.ts';
-import type { Principal } from './model.ts';
+import type { Caller } from './model.ts';
 import type { Operations } from './operations.ts';
 import type { Tenants } from './tenants.ts';
 import type { Watch } from './watch.ts';
@@ -15,5 +15,6 @@ export interface Core {
 /**
  * Who sends this `authorization` header.
  * @throws {UnauthenticatedError} when there is none, or it is not to be believed
+ * @throws {KeysUnavailableError} when that cannot be found out now
  */
-export type Authenticate = (authorization: string | undefined) => Promise<Principal>;
+export type Authenticate = (authorization: string | undefined) => Promise<Caller>;

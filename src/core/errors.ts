@@ -89,3 +89,11 @@ export class UnavailableError extends DomainError {
     super('The database cannot be reached; try again in a moment.', options);
   }
 }
+
+/** Whether a token is good cannot be told: it is not the caller who is wrong. */
+export class KeysUnavailableError extends DomainError {
+  readonly code = 'UNAVAILABLE';
+  constructor(options?: ErrorOptions) {
+    super('The keys that tokens are checked with cannot be fetched; try again in a moment.', options);
+  }
+}

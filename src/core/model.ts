@@ -94,6 +94,12 @@ export interface Principal {
   readonly role: Role;
 }
 
+/** A principal, as long as what it showed is valid. */
+export interface Caller extends Principal {
+  /** Milliseconds since 1970; infinite when it is for ever. */
+  readonly expiresAt: number;
+}
+
 /** From the least to the most that a role may do; each includes the ones before it. */
 export const roles = ['viewer', 'editor', 'admin'] as const;
 export type Role = (typeof roles)[number];

@@ -1,7 +1,7 @@
 import type { Metadata } from '@grpc/grpc-js';
 import type { Authenticate } from '../core/core.ts';
 import { ForbiddenError } from '../core/errors.ts';
-import { type Principal, type Role, roleIncludes } from '../core/model.ts';
+import { type Caller, type Principal, type Role, roleIncludes } from '../core/model.ts';
 
 /** The least role that a method needs; `open` ones ask for no token. Whatever is not here is refused. */
 const access: ReadonlyMap<string, Role | 'open'> = new Map([
@@ -25,17 +25,13 @@ const access: ReadonlyMap<string, Role | 'open'> = new Map([
 ]);
 
 /** Who calls an open method: nobody, with nothing but a viewer's rights. */
-const anybody: Principal = { subject: 'anonymous', role: 'viewer' };
+const anybody: Caller = { subject: 'anonymous', role: 'viewer', expiresAt: Infinity };
 
 /**
  * Who calls `method` (a full path, `/package.Service/Method`), when they may.
  * @throws {UnauthenticatedError} {ForbiddenError}
  */
-export async function admit(
-  method: string,
-  metadata: Metadata,
-  authenticate: Authenticate,
-): Promise<Principal> {
+export async function admit(method: string, metadata: Metadata, authenticate: Authenticate): Promise<Caller> {
   const needed = access.get(method);
   if (needed === 'open') return anybody;
   const principal = await authenticate(metadata.get('authorization')[0]?.toString());

@@ -10,6 +10,8 @@ describe('command line', () => {
     expect(configOf([`--auth-secret=a=${secret}`]).authentication).toEqual({
       kind: 'secret',
       secret: new TextEncoder().encode(`a=${secret}`),
+      issuer: null,
+      audience: null,
     });
   });
 
@@ -57,7 +59,7 @@ describe('command line', () => {
       '--tls-key=x',
       '--tls-client-ca=x',
     ],
-    ...['--auth-jwks-url=x', '--auth-issuer=x', '--auth-audience=x', '--rate-limit=1'],
+    '--rate-limit=1',
   ])('%s is no flag yet', (argument) => {
     expect(refusal([argument])).toContain('is no flag');
   });

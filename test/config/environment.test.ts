@@ -33,6 +33,8 @@ describe('environment', () => {
       TMS_REDIS_URL: 'rediss://u:p@redis.example.com:6380/2',
       TMS_DATA_DIR: '/data',
       TMS_AUTH_SECRET: secret,
+      TMS_AUTH_ISSUER: 'https://issuer.example.com',
+      TMS_AUTH_AUDIENCE: 'tenants',
       TMS_NO_AUTH: 'false',
       TMS_ENCRYPTION_KEYS: `a:${key}`,
       TMS_RESERVED_SUBDOMAINS: 'one, Two',
@@ -55,7 +57,12 @@ describe('environment', () => {
       redisUrl: 'rediss://u:p@redis.example.com:6380/2',
       dataDir: '/data',
       tenantMigrations: sql(),
-      authentication: { kind: 'secret', secret: new TextEncoder().encode(secret) },
+      authentication: {
+        kind: 'secret',
+        secret: new TextEncoder().encode(secret),
+        issuer: 'https://issuer.example.com',
+        audience: 'tenants',
+      },
       encryptionKeys: [{ id: 'a', key: new Uint8Array(32).fill(7) }],
       reservedSubdomains: new Set(['one', 'two']),
       tierConnections: new Map([['gold', 9]]),
@@ -123,7 +130,10 @@ describe('environment', () => {
     });
     expect(config.database).toMatchObject({ settings: { password: ' p w ' } });
     expect(config.redisUrl).toBe('redis://localhost:1');
-    expect(config.authentication).toEqual({ kind: 'secret', secret: new TextEncoder().encode(secret) });
+    expect(config.authentication).toMatchObject({
+      kind: 'secret',
+      secret: new TextEncoder().encode(secret),
+    });
     expect(config.encryptionKeys).toEqual([{ id: 'a', key: new Uint8Array(32).fill(7) }]);
   });
 

@@ -26,14 +26,16 @@ describe('what is dangerous', () => {
     expect(remote.filter(isLoopback)).toEqual([]);
   });
 
-  const noSecret = 'give --auth-secret (at least 32 bytes), or accept it with --insecure';
+  const noSecret = 'give --auth-secret (at least 32 bytes) or --auth-jwks-url, or accept it with --insecure';
   const noTls = 'is refused: take a loopback address such as 127.0.0.1, or accept it with --insecure';
+  const jwks = '--auth-jwks-url=https://keys.example.com/jwks';
+  const claims = ['--auth-issuer=i', '--auth-audience=a'];
   test.each([
     [['--host=0.0.0.0'], `--host 0.0.0.0 without an authentication setting is refused: ${noSecret}`],
     [['--host=::', `--auth-secret=${secret}`], `--host :: without TLS ${noTls}`],
     [
       ['--host=10.0.0.1', '--no-auth'],
-      '--no-auth with --host 10.0.0.1 (everybody on the network is admin) is refused: give --auth-secret instead, or accept it with --insecure',
+      '--no-auth with --host 10.0.0.1 (everybody on the network is admin) is refused: give --auth-secret or --auth-jwks-url instead, or accept it with --insecure',
     ],
     [
       ['--db-host=db.example.com', '--encryption-keys', `a:${key}`],
@@ -47,6 +49,19 @@ describe('what is dangerous', () => {
       ['--cors-origin=*'],
       '--cors-origin * (pages of every site) is refused: list origins such as https://app.example.com, or accept it with --insecure',
     ],
+    [
+      ['--auth-jwks-url=http://keys.example.com/jwks', ...claims],
+      '--auth-jwks-url outside loopback without TLS (whoever is on the way can sign tokens) is refused: take an https:// address, or accept it with --insecure',
+    ],
+    [
+      [jwks, '--auth-audience=a'],
+      "--auth-jwks-url without --auth-issuer is refused: give what the tokens' claim iss is, or accept it with --insecure",
+    ],
+    [
+      [jwks, '--auth-issuer=i'],
+      "--auth-jwks-url without --auth-audience (tokens for other services are good here) is refused: give what the tokens' claim aud has for this service, or accept it with --insecure",
+    ],
+    [['--host=10.0.0.1', jwks, ...claims], `--host 10.0.0.1 without TLS ${noTls}`],
   ])('%j is refused', (argv, line) => {
     expect(refusal(argv)).toBe(line);
     expect(served([...argv, '--insecure']).warnings).not.toEqual([]);
@@ -80,6 +95,27 @@ describe('what is dangerous', () => {
   test('--insecure with nothing dangerous warns of nothing, and lifts no other refusal', () => {
     expect(served(['--insecure']).warnings).toEqual([]);
     expect(refusal(['--insecure', '--port=x'])).toContain('--port takes');
+  });
+
+  test('keys from this machine, and keys by TLS, are taken as they are', () => {
+    for (const url of ['http://localhost:1/jwks', 'http://[::1]/jwks', 'https://keys.example.com/jwks?a=b']) {
+      const { config, warnings } = served([`--auth-jwks-url=${url}`, ...claims]);
+      expect(config.authentication).toEqual({ kind: 'jwks', url, issuer: 'i', audience: 'a' });
+      expect(warnings).toEqual([]);
+    }
+  });
+
+  test.each([
+    [[jwks, `--auth-secret=${secret}`], '--auth-jwks-url takes no --auth-secret beside it: give one of them'],
+    [[jwks, '--no-auth'], '--no-auth takes no --auth-jwks-url beside it: give one of them'],
+    [['--auth-issuer=i'], '--auth-issuer takes --auth-jwks-url or --auth-secret beside it: give one of them'],
+    [
+      ['--auth-audience=a', '--no-auth'],
+      '--auth-audience takes --auth-jwks-url or --auth-secret beside it: give one of them',
+    ],
+  ])('%j is a contradiction, also with --insecure', (argv, line) => {
+    expect(refusal(argv)).toBe(line);
+    expect(refusal([...argv, '--insecure'])).toBe(line);
   });
 
   test('--no-auth beside --auth-secret is a contradiction', () => {

@@ -48,6 +48,7 @@ describe('values', () => {
   const origins =
     '--cors-origin takes origins such as https://app.example.com, comma separated, without a path,';
   const tiers = '--tier-connections takes tier=number, comma separated, numbers from 1 to 1000;';
+  const jwks = '--auth-jwks-url takes an https:// address of a JSON Web Key Set, without user and password;';
   const levels = 'trace, debug, info, warn, error, fatal or silent';
   test.each([
     ['--port=', `--port ${port}; its value is empty`],
@@ -83,6 +84,18 @@ describe('values', () => {
     ['--redis-url=redis://localhost?a=1', `${redis} query parameters and fragments are not supported`],
     ['--redis-url=redis://localhost#a', `${redis} query parameters and fragments are not supported`],
     ['--redis-url=redis://:%zz@localhost', `${redis} its user or password is not percent-encoded correctly`],
+    ['--auth-jwks-url=keys.example.com', `${jwks} that is no such address`],
+    ['--auth-jwks-url=file:///etc/keys', `${jwks} that is no such address`],
+    ['--auth-jwks-url=https://user:pass@keys.example.com', `${jwks} it has a user or a password`],
+    ['--auth-jwks-url=https://a b', `${jwks} that is no such address`],
+    [
+      '--auth-issuer=a\0b',
+      '--auth-issuer takes a text of at most 1000 characters, as it stands in the claim iss, not "a\\u0000b"',
+    ],
+    [
+      '--auth-audience=',
+      '--auth-audience takes a text of at most 1000 characters, as it stands in the claim aud; its value is empty',
+    ],
     ['--auth-secret=short', '--auth-secret takes at least 32 bytes; it has 5'],
     ['--worker-concurrency=0', '--worker-concurrency takes a number from 1 to 64, not "0"'],
     ['--worker-concurrency=65', '--worker-concurrency takes a number from 1 to 64, not "65"'],

@@ -97,6 +97,7 @@ test('a method that the table does not know is refused to everybody', async () =
     admit('/tenant.v1.TenantService/DropTenant', new Metadata(), async () => ({
       subject: 'test',
       role: 'admin',
+      expiresAt: Infinity,
     }));
   await expect(admitted()).rejects.toThrow(ForbiddenError);
 });

@@ -15,7 +15,7 @@ export async function serveAgain(core: Core, { reflection = false } = {}): Promi
   const open = new Set<AsyncIterator<ProvisioningEvent>>();
   const server = await createGrpcServer({
     core: { ...core, watch: { ...core.watch, one: (id, after) => counted(core.watch.one(id, after), open) } },
-    authenticate: async () => ({ subject: 'test', role: 'admin' }),
+    authenticate: async () => ({ subject: 'test', role: 'admin', expiresAt: Infinity }),
     host: '127.0.0.1',
     port: 0,
     reflection,

@@ -74,7 +74,7 @@ test('a database that is out is UNAVAILABLE, over every kind of operation', asyn
         },
         prismaIncludingDeleted: includingDeleted,
       },
-      authenticate: createAuthenticate({ kind: 'secret', secret }),
+      authenticate: createAuthenticate({ kind: 'secret', secret, issuer: null, audience: null }, log),
       metrics: metrics.graphql,
       log,
       corsOrigins: [],
