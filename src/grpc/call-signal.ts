@@ -1,8 +1,8 @@
 import { type ServerUnaryCall, status } from '@grpc/grpc-js';
+import { UnauthenticatedError } from '../core/errors.ts';
+import { whenItIs } from '../core/timer.ts';
 import { CallError } from './call-error.ts';
 
-/** What Node's timers can count, milliseconds. */
-const longestTimer = 2_147_483_647;
 /**
  * The client's clock for its deadline starts before ours. When it gives up this little before our deadline,
  * milliseconds, then that was the reason.
@@ -14,10 +14,12 @@ export type EndingCall = Pick<ServerUnaryCall<unknown, unknown>, 'cancelled' | '
 
 export interface CallSignal extends Disposable {
   readonly signal: AbortSignal;
+  /** Aborts it also when the caller's token expires, at `time` in milliseconds since 1970. */
+  expireAt(time: number): void;
 }
 
 /**
- * A signal that is aborted with a `CallError` when the call's deadline passes, its client goes away, or
+ * A signal that is aborted with what the caller is told when the call's deadline passes, its client goes away, or
  * `draining` is aborted. Disposed of, it is never aborted any more.
  */
 export function createCallSignal(call: EndingCall, draining: AbortSignal | null): CallSignal {
@@ -33,6 +35,13 @@ export function createCallSignal(call: EndingCall, draining: AbortSignal | null)
       new CallError(status.DEADLINE_EXCEEDED, 'The deadline passed before the call was done.'),
     );
   };
+  const unauthenticated = () => {
+    controller.abort(
+      new UnauthenticatedError(
+        'The token has expired; get a new one and watch again behind the last sequence.',
+      ),
+    );
+  };
   const drained = () => {
     controller.abort(
       new CallError(status.UNAVAILABLE, 'The server is shutting down; call again to go on elsewhere.'),
@@ -42,15 +51,16 @@ export function createCallSignal(call: EndingCall, draining: AbortSignal | null)
   call.on('cancelled', cancelled);
   draining?.addEventListener('abort', drained);
   // The transport has a timer of its own, but it is not heard of while a client does not read.
-  const remaining = deadline - Date.now();
-  const timer = remaining <= longestTimer ? setTimeout(expired, remaining) : undefined;
+  const timers = new DisposableStack();
+  timers.use(whenItIs(deadline, expired));
   if (call.cancelled) cancelled();
   if (draining?.aborted) drained();
 
   return {
     signal: controller.signal,
+    expireAt: (time) => void timers.use(whenItIs(time, unauthenticated)),
     [Symbol.dispose]() {
-      clearTimeout(timer);
+      timers.dispose();
       call.off('cancelled', cancelled);
       draining?.removeEventListener('abort', drained);
     },

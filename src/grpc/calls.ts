@@ -59,6 +59,9 @@ export function createCalls({ authenticate, metrics, log, draining }: CallsOptio
         unlessAborted(signal, async () => {
           // 3. Who calls, and may they?
           const principal = await admit(path, call.metadata, authenticate);
+          signal.throwIfAborted();
+          // A stream lasts as long as its token; a unary call that was admitted in time is answered.
+          if (ending !== null) ended.expireAt(principal.expiresAt);
           // 4. The work.
           return work(readable(call.request), { principal, metadata: call.metadata, signal });
         }),

@@ -9,6 +9,7 @@ import type { GraphqlMetrics } from './metrics.ts';
 import { useAuthentication } from './plugins/authentication.ts';
 import { useCancellation } from './plugins/cancellation.ts';
 import { useErrorMasking } from './plugins/error-masking.ts';
+import { useExpiry } from './plugins/expiry.ts';
 import { useLogging } from './plugins/logging.ts';
 import { useMetrics } from './plugins/metrics.ts';
 import { useRequestLimits } from './plugins/request-limits.ts';
@@ -48,6 +49,7 @@ export function createGraphqlHandler(options: GraphqlOptions): GraphqlHandler {
       useAuthentication(authenticate), // before parsing: strangers learn nothing of the schema
       useLogging(log), // knows the principal
       useCancellation(), // everything inside belongs to the request's signal
+      useExpiry(), // outside of cancellation as well
       subscriptions.plugin, // outside of cancellation: it ends streams that wait
       useErrorMasking(log), // sees every result last, also those of refusals above
     ],

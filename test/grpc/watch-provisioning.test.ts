@@ -5,6 +5,7 @@ import {
   type ProvisioningEvent,
   TenantServiceService as rpc,
 } from '../../src/generated/proto/tenant/v1/tenant.ts';
+import { issueToken } from '../../src/http/token.ts';
 import { startTestApp, type TestApp } from '../support/app.ts';
 import { serveAgain } from './extra-server.ts';
 import { all, type Caller, connect, failureOf, next } from './grpc-client.ts';
@@ -159,6 +160,28 @@ describe('a stream that waits for what comes', () => {
     stream.cancel();
     expect(await end).toMatchObject({ code: 'CANCELLED' });
     await vi.waitFor(() => expect(server.openWatches()).toBe(0), 5_000);
+  });
+
+  test('ends with UNAUTHENTICATED when its token expires, and goes on with a new one', async () => {
+    const id = await createPending('expired');
+    const token = await issueToken(idle.secret, { subject: 'short', role: 'viewer', expiresIn: 2 });
+    using caller = connect(idle.grpcAddress, token);
+    const stream = watch(caller, id);
+    await once(stream, 'data');
+    expect(await failureOf(once(stream, 'end'))).toEqual({
+      code: 'UNAUTHENTICATED',
+      message: 'The token has expired; get a new one and watch again behind the last sequence.',
+      reason: 'UNAUTHENTICATED',
+      fields: [],
+    });
+
+    using renewed = connect(idle.grpcAddress, idle.tokens.viewer);
+    const again = watch(renewed, id);
+    const events = again[Symbol.asyncIterator]();
+    expect(await next(events)).toMatchObject({ sequence: 1 });
+    await idle.core.tenants.remove(id);
+    expect(await next(events)).toMatchObject({ sequence: 2 });
+    again.cancel();
   });
 
   test('is released at its deadline', async () => {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { operationSteps } from '../../src/core/operation-steps.ts';
+import { issueToken } from '../../src/http/token.ts';
 import { eventsOfProvisioning, range } from '../events/provisioning.ts';
 import { dataOf, type GraphqlClient, graphqlClient, take } from '../http/graphql-client.ts';
 import { startTestApp, type TestApp } from '../support/app.ts';
@@ -202,6 +203,29 @@ describe('a subscription that waits', () => {
     await vi.waitFor(async () => expect(await active(idle.httpUrl)).toBe(3));
     for (const stream of streams) stream[Symbol.dispose]();
     await vi.waitFor(async () => expect(await active(idle.httpUrl)).toBe(0));
+  });
+
+  test('ends with UNAUTHENTICATED when its token expires, whichever it is, and leaves the others', async () => {
+    await using idle = await startTestApp({ worker: false });
+    const id = await create('expiring', idle);
+    const tokenFor = (expiresIn: number) =>
+      issueToken(idle.secret, { subject: 'short', role: 'viewer', expiresIn });
+    const tokens = { ...idle.tokens, viewer: await tokenFor(2), editor: await tokenFor(5_000_000_000) };
+    const own = graphqlClient({ ...idle, tokens });
+    using lasting = await own.stream('editor', feed);
+    using one = await own.stream('viewer', watch, { id });
+    using many = await own.stream('viewer', feed);
+    expect(await take(one, 'tenantProvisioning', 1)).toMatchObject([{ sequence: 1 }]);
+
+    const message =
+      'The token has expired; get a new one and subscribe again, with the last sequence as `after` where there is one.';
+    const end = [{ errors: [{ message, extensions: { code: 'UNAUTHENTICATED' } }] }];
+    expect(await dataOf(one, 'tenantProvisioning')).toEqual(end);
+    expect(await dataOf(many, 'provisioningFeed')).toEqual(end);
+    expect(await active(idle.httpUrl)).toBe(1);
+
+    await idle.core.tenants.remove(id);
+    expect(await take(lasting, 'provisioningFeed', 1)).toMatchObject([{ sequence: 2 }]);
   });
 
   test('is let go when its client accepts no stream', async () => {
