@@ -1,5 +1,6 @@
 import { type Logger, pino } from 'pino';
 import type { Config } from './config.ts';
+import { SealedValueError } from './core/errors.ts';
 
 /**
  * The process's log, a JSON line per message on standard output. Of an error only what tells what happened is logged:
@@ -21,6 +22,7 @@ function describe(error: unknown): unknown {
     message,
     stack,
     ...(code !== undefined && { code }),
+    ...(error instanceof SealedValueError && { keyId: error.keyId, tenantId: error.tenantId }),
     ...(cause !== undefined && { cause: describe(cause) }),
   };
 }

@@ -97,3 +97,19 @@ export class KeysUnavailableError extends DomainError {
     super('The keys that tokens are checked with cannot be fetched; try again in a moment.', options);
   }
 }
+
+/**
+ * A value of a tenant cannot be decrypted. Only the operator can mend that, so it is INTERNAL; its message names the key
+ * and nothing secret, and may be shown.
+ */
+export class SealedValueError extends Error {
+  /** Null when not even that can be read. */
+  readonly keyId: string | null;
+  /** Null when the value is the registry's. */
+  readonly tenantId: string | null;
+  constructor(message: string, keyId: string | null, tenantId: string | null) {
+    super(message);
+    this.keyId = keyId;
+    this.tenantId = tenantId;
+  }
+}

@@ -4,6 +4,7 @@ import {
   IdempotencyConflictError,
   InvalidStateError,
   NotFoundError,
+  SealedValueError,
   SubdomainTakenError,
   VersionConflictError,
 } from './errors.ts';
@@ -266,7 +267,16 @@ function realChanges(
   data: { readonly [K in keyof TenantChanges]: TenantChanges[K] | null | undefined },
   present: Tenant,
 ): TenantChanges {
-  const differs = ([field, value]: [string, unknown]) =>
-    value != null && value !== Reflect.get(present, field);
+  const differs = ([field, value]: [string, unknown]) => value != null && !isSame(present, field, value);
   return Object.fromEntries(Object.entries(data).filter(differs));
+}
+
+/** An address that does not open any more is no reason not to give the tenant another one. */
+function isSame(present: Tenant, field: string, value: unknown): boolean {
+  try {
+    return value === Reflect.get(present, field);
+  } catch (error) {
+    if (error instanceof SealedValueError) return false;
+    throw error;
+  }
 }

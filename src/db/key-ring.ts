@@ -7,6 +7,7 @@ import {
   type KeyObject,
   randomBytes,
 } from 'node:crypto';
+import { SealedValueError } from '../core/errors.ts';
 
 /** A named AES-256 key. `key` is 32 bytes; `id` is 1–32 of A–Z a–z 0–9 `_` `-`. */
 export interface EncryptionKey {
@@ -40,20 +41,24 @@ export interface KeyRing {
 }
 
 /** A value is sealed under a key that is not configured. */
-export class MissingKeyError extends Error {
+export class MissingKeyError extends SealedValueError {
   override readonly name = 'MissingKeyError';
-  readonly keyId: string;
-  constructor(keyId: string) {
-    super(`encryption key "${keyId}" is not in the key ring: add it to --encryption-keys`);
-    this.keyId = keyId;
+  constructor(keyId: string, tenantId: string | null = null) {
+    super(`encryption key "${keyId}" is not in the key ring: add it to --encryption-keys`, keyId, tenantId);
   }
 }
 
 /** A sealed value was altered, moved to another tenant or field, or sealed under another key of the same id. */
-export class TamperedCiphertextError extends Error {
+export class TamperedCiphertextError extends SealedValueError {
   override readonly name = 'TamperedCiphertextError';
-  constructor() {
-    super('a sealed value does not open: it was altered, moved, or sealed under another key of the same id');
+  constructor(keyId: string | null, tenantId: string | null = null) {
+    super(
+      keyId === null
+        ? 'a sealed value does not open: it was altered'
+        : `a value under encryption key "${keyId}" does not open: it was altered, moved, or sealed under another key of that id`,
+      keyId,
+      tenantId,
+    );
   }
 }
 
@@ -93,7 +98,7 @@ export function createKeyRing(keys: readonly EncryptionKey[], indexKey: Uint8Arr
       return encrypt(first, Buffer.from(plaintext, 'utf8'), fieldData(context));
     },
     open(sealed: string, context: SealContext): string {
-      return decrypt(byId, sealed, fieldData(context)).toString('utf8');
+      return decrypt(byId, sealed, fieldData(context), context.tenantId).toString('utf8');
     },
     digest,
     emailIndex(address: string): string {
@@ -164,17 +169,22 @@ function encrypt(key: NamedKey, plaintext: Uint8Array, associatedData: string): 
   return `v1:${key.id}:${nonce.toString('base64url')}:${body.toString('base64url')}`;
 }
 
-function decrypt(keys: ReadonlyMap<string, NamedKey>, sealed: string, associatedData: string): Buffer {
+function decrypt(
+  keys: ReadonlyMap<string, NamedKey>,
+  sealed: string,
+  associatedData: string,
+  tenantId: string | null = null,
+): Buffer {
   const [, keyId, nonceText, bodyText] = SEALED.exec(sealed) ?? [];
   if (keyId === undefined || nonceText === undefined || bodyText === undefined) {
-    throw new TamperedCiphertextError();
+    throw new TamperedCiphertextError(null, tenantId);
   }
   const key = keys.get(keyId);
-  if (key === undefined) throw new MissingKeyError(keyId);
+  if (key === undefined) throw new MissingKeyError(keyId, tenantId);
   const nonce = Buffer.from(nonceText, 'base64url');
   const body = Buffer.from(bodyText, 'base64url');
   // The decoder forgives stray bits at the end; a sealed value has exactly one spelling.
-  if (body.toString('base64url') !== bodyText) throw new TamperedCiphertextError();
+  if (body.toString('base64url') !== bodyText) throw new TamperedCiphertextError(keyId, tenantId);
   const decipher = createDecipheriv('aes-256-gcm', key.secret, nonce, { authTagLength: TAG_BYTES });
   decipher.setAAD(Buffer.from(associatedData, 'utf8'));
   decipher.setAuthTag(body.subarray(-TAG_BYTES));
@@ -182,6 +192,6 @@ function decrypt(keys: ReadonlyMap<string, NamedKey>, sealed: string, associated
     return Buffer.concat([decipher.update(body.subarray(0, -TAG_BYTES)), decipher.final()]);
   } catch {
     // The cause would add nothing: GCM says only that the tag does not match.
-    throw new TamperedCiphertextError();
+    throw new TamperedCiphertextError(keyId, tenantId);
   }
 }

@@ -1,3 +1,4 @@
+import { SealedValueError } from '../core/errors.ts';
 import { causesOf, sqlStateOf } from './retry-policy.ts';
 import { StepError } from './step.ts';
 
@@ -23,7 +24,7 @@ const quotingNames: ReadonlyMap<string, boolean> = new Map([
  */
 export function reasonOf(error: unknown): string {
   const causes = causesOf(error);
-  const own = causes.find((cause) => cause instanceof StepError);
+  const own = causes.find((cause) => cause instanceof StepError || cause instanceof SealedValueError);
   if (own) return oneLine(own.message);
   for (const cause of causes) {
     const state = sqlStateOf(cause);

@@ -240,7 +240,7 @@ describe('reading', () => {
     await using other = await openWithAnotherKey();
     const found = await other.client.tenant.findUniqueOrThrow({ where: { id: tenant.id } });
     expect(found.name).toBe(tenant.name);
-    expect(() => found.contactEmail).toThrow(new MissingKeyError('first'));
+    expect(() => found.contactEmail).toThrow(new MissingKeyError('first', tenant.id));
   });
 
   test('a ciphertext that was moved to another tenant does not open', async () => {

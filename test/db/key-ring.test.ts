@@ -104,7 +104,7 @@ describe('several keys', () => {
 
   test('a missing key is named, and nothing else', () => {
     const sealed = createKeyRing([newer], indexKey).seal('ada@example.com', context);
-    expect(() => ring.open(sealed, context)).toThrow(new MissingKeyError('new'));
+    expect(() => ring.open(sealed, context)).toThrow(new MissingKeyError('new', context.tenantId));
     expect(new MissingKeyError('new').message).toBe(
       'encryption key "new" is not in the key ring: add it to --encryption-keys',
     );

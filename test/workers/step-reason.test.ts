@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { MissingKeyError } from '../../src/db/key-ring.ts';
 import { PermanentStepError, StepError } from '../../src/workers/step.ts';
 import { reasonOf } from '../../src/workers/step-reason.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
@@ -13,6 +14,7 @@ const withCode = (message: string, code: string) => Object.assign(new Error(mess
 test.each<[string, unknown, string]>([
   ['what a step says', new StepError('it is not so'), 'it is not so'],
   ['what it says for good', new PermanentStepError('it is foreign'), 'it is foreign'],
+  ['which encryption key is missing', new MissingKeyError('k1'), new MissingKeyError('k1').message],
   ['the one behind a wrapper', new Error('secret', { cause: new StepError('it is not so') }), 'it is not so'],
   ['a line, whatever it is', new StepError(' two\r\nlines\u0007 '), 'two lines'],
   ['at most 500 characters', new StepError('🐘'.repeat(400)), `${'🐘'.repeat(249)}\uFFFD…`],

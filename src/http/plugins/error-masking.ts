@@ -3,11 +3,12 @@ import { isAsyncIterable, mapAsyncIterator } from '@envelop/core';
 import { GraphQLError } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import type { Logger } from 'pino';
+import { SealedValueError } from '../../core/errors.ts';
 import { publicError, rootCause } from '../errors.ts';
 
 /**
  * Shows callers the errors that are meant for them. Everything else becomes INTERNAL with a request id that stands in
- * the log beside the error; no stack trace leaves the process.
+ * the log beside the error; no stack trace leaves the process. Which encryption key is missing is said.
  */
 export function useErrorMasking(log: Logger): Plugin {
   function shown(error: unknown, signal: AbortSignal): GraphQLError {
@@ -17,9 +18,10 @@ export function useErrorMasking(log: Logger): Plugin {
     const { nodes = null, path = null } = error instanceof GraphQLError ? error : {};
     // A client that went away took its statements with it; that they failed is no news.
     const level = signal.aborted ? 'debug' : 'error';
-    log[level]({ err: rootCause(error), requestId, path }, 'a GraphQL operation failed');
+    const cause = rootCause(error);
+    log[level]({ err: cause, requestId, path }, 'a GraphQL operation failed');
     return new GraphQLError(
-      `Something went wrong here; the log has more under the request id ${requestId}.`,
+      `${cause instanceof SealedValueError ? cause.message : 'Something went wrong here'}; the log has more under the request id ${requestId}.`,
       {
         nodes,
         path,
