@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import { encryptionKeys as keyList } from './config/values.ts';
 import type { Config } from './config.ts';
 import { createDataDirectory } from './db/data-directory.ts';
+import type { KeyProvider } from './db/key-provider.ts';
 import type { EncryptionKey } from './db/key-ring.ts';
 import { readOrCreatePrivateFile, writePrivateFile } from './db/private-file.ts';
 import type { AuthenticationMode } from './http/authentication.ts';
@@ -16,20 +18,33 @@ const devTokenDays = 30;
  * The configured encryption keys, or the data directory's own.
  * @throws when the file of the data directory is damaged
  */
-export async function encryptionKeys(config: Config, log: Logger): Promise<readonly EncryptionKey[]> {
-  if (config.encryptionKeys !== null) return config.encryptionKeys;
-  const path = join(await createDataDirectory(config.dataDir), 'encryption-key');
-  const { content } = await readOrCreatePrivateFile(
-    path,
-    () => `local:${randomBytes(32).toString('base64')}`,
-  );
-  const [id, encoded] = content.split(':');
-  const key = Buffer.from(encoded ?? '', 'base64');
-  if (!id || key.length !== 32) throw new Error(`${path} is damaged: restore it from a backup`);
-  log.warn(
-    `contact addresses are encrypted under the generated key in ${path}: back it up, or give --encryption-keys`,
-  );
-  return [{ id, key }];
+export function encryptionKeys(config: Config, log: Logger): Promise<readonly EncryptionKey[]> {
+  const { encryptionKeys: configured, dataDir } = config;
+  const provider: KeyProvider =
+    configured !== null ? { keys: async () => configured } : generatedKeys(dataDir, log);
+  return provider.keys();
+}
+
+/** One key at first; whoever rotates it writes the new one above it, as a line of the same form. */
+function generatedKeys(dataDir: string, log: Logger): KeyProvider {
+  return {
+    async keys() {
+      const path = join(await createDataDirectory(dataDir), 'encryption-key');
+      const { content } = await readOrCreatePrivateFile(
+        path,
+        () => `local:${randomBytes(32).toString('base64')}`,
+      );
+      const { data, error } = keyList.safeParse(content);
+      if (error) {
+        const [issue] = error.issues;
+        throw new Error(`${path} is damaged: ${issue?.message}; restore it from a backup`);
+      }
+      log.warn(
+        `contact addresses are encrypted under the generated key in ${path}: back it up, or give --encryption-keys`,
+      );
+      return data;
+    },
+  };
 }
 
 /** How callers are authenticated, and where the development token is, if there is one. */

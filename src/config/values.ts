@@ -90,12 +90,12 @@ export const jwksUrl: z.ZodType<string, string> = z.string().superRefine((text, 
 /** A text that a claim of tokens is compared with. */
 export const claim: z.ZodType<string, string> = z.string().regex(/^\P{Cc}{1,1000}$/u);
 
-/** `id:base64` pairs, comma separated; entries are named by their place, for the text is secret. */
+/** `id:base64` pairs, separated by commas or, as in a file, by ends of lines; entries are named by their place, for the text is secret. */
 export const encryptionKeys: z.ZodType<readonly EncryptionKey[], string> = z
   .string()
   .transform((text, issues) => {
     const keys = new Map<string, EncryptionKey>();
-    for (const [index, entry] of text.split(',').entries()) {
+    for (const [index, entry] of text.split(/\s*[,\n]\s*/).entries()) {
       const [, id = '', encoded = ''] =
         /^\s*([A-Za-z0-9_-]{1,32}):([A-Za-z0-9+/]+={0,2})\s*$/.exec(entry) ?? [];
       const bytes = Buffer.from(encoded, 'base64');

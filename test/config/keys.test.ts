@@ -1,5 +1,7 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { configOf, key, otherKey, refusal } from './invoke.ts';
+import { configOf, directory, key, otherKey, refusal } from './invoke.ts';
 
 describe('keys', () => {
   test('are read in order, the first to write with', () => {
@@ -7,6 +9,22 @@ describe('keys', () => {
       { id: '2026-07', key: new Uint8Array(32).fill(7) },
       { id: 'old_1', key: new Uint8Array(32).fill(9) },
     ]);
+  });
+
+  test('may come as lines of a file', () => {
+    const path = join(directory, 'keys');
+    const two = [
+      { id: 'new', key: new Uint8Array(32).fill(7) },
+      { id: 'old', key: new Uint8Array(32).fill(9) },
+    ];
+    for (const between of ['\n', '\r\n', ',\n', '\n\n']) {
+      writeFileSync(path, `new:${key}${between}old:${otherKey}\n`);
+      expect(configOf([], { TMS_ENCRYPTION_KEYS_FILE: path }).encryptionKeys).toEqual(two);
+    }
+    writeFileSync(path, `new:${key}\nold ${otherKey}\n`);
+    expect(refusal([], { TMS_ENCRYPTION_KEYS_FILE: path })).toBe(
+      `${start.replace('keys ', 'keys (TMS_ENCRYPTION_KEYS_FILE) ')} entry 2 is not of that form`,
+    );
   });
 
   const start =
