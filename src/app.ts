@@ -19,7 +19,7 @@ import { readJobStatistics } from './db/job-statistics.ts';
 import { countLeases, createLeaseStore } from './db/lease-store.ts';
 import { openRegistry } from './db/open-registry.ts';
 import { createOperationJournal } from './db/operation-journal.ts';
-import { createPool, poolUsage } from './db/pool.ts';
+import { createPool, poolUsage, serviceConnections } from './db/pool.ts';
 import { createPoolSessions } from './db/pool-sessions.ts';
 import { createRegistryClients } from './db/prisma-client.ts';
 import { createRegistry } from './db/registry.ts';
@@ -110,7 +110,7 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
   const connections = requestConnections + 2 * config.workerConcurrency;
   const pool = createPool(settings, {
     max: connections,
-    name: 'tenant-management-service',
+    name: serviceConnections,
     onError: (error) => log.warn({ err: error }, 'a connection to the database broke; it is replaced'),
   });
   // Who still holds a connection when it comes to this has had the time of the drain.

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Config } from './config.ts';
 import type { DatabaseSettings } from './db/database-settings.ts';
@@ -13,4 +15,17 @@ export async function commandDatabase(
   const running = await joinEmbeddedPostgres(dataDir);
   if (running !== null) return running;
   return parts.use(await startEmbeddedPostgres({ dataDir, log: (message) => log.info(message) })).registry;
+}
+
+/** The same, where there must be one already. @throws Error in one line */
+export async function existingDatabase(
+  config: Config,
+  parts: AsyncDisposableStack,
+  log: Logger,
+): Promise<DatabaseSettings> {
+  if (config.database.kind === 'embedded' && !existsSync(join(config.dataDir, 'postgres')))
+    throw new Error(
+      `there is no database in ${config.dataDir} yet: start the service, or name one by --db-host`,
+    );
+  return commandDatabase(config, parts, log);
 }

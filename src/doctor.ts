@@ -1,7 +1,5 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { runCommand } from './command.ts';
-import { commandDatabase } from './command-database.ts';
+import { existingDatabase } from './command-database.ts';
 import { readInvocation } from './config.ts';
 import { joinRegistry } from './db/open-registry.ts';
 import { createPool } from './db/pool.ts';
@@ -22,13 +20,9 @@ await runCommand(async () => {
   if (invocation.kind === 'help') return write(`${doctorUsage}\n${invocation.text}`);
   if (invocation.kind === 'version') return write(invocation.text);
   const { config } = invocation;
-  if (config.database.kind === 'embedded' && !existsSync(join(config.dataDir, 'postgres')))
-    throw new Error(
-      `there is no database in ${config.dataDir} yet: start the service, or name one by --db-host`,
-    );
   const log = createLog('silent');
   await using parts = new AsyncDisposableStack();
-  const settings = await commandDatabase(config, parts, log);
+  const settings = await existingDatabase(config, parts, log);
   const { registryId, keyRing } = await joinRegistry(settings, await encryptionKeys(config, log));
   const pool = createPool(settings, { max: 2, name: 'tenant-management-service doctor', onError: () => {} });
   parts.defer(() => pool.end());

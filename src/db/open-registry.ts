@@ -4,7 +4,8 @@ import type { DatabaseSettings } from './database-settings.ts';
 import { hasCode } from './error-code.ts';
 import { isUnavailable } from './errors.ts';
 import type { EncryptionKey, KeyRing } from './key-ring.ts';
-import { establishRegistry } from './registry-identity.ts';
+import { serviceConnections } from './pool.ts';
+import { establishRegistry, KeyRingRefusedError } from './registry-identity.ts';
 import { migrateRegistry, missingMigrations, underMigrationLock } from './registry-migrator.ts';
 
 export interface OpenRegistry {
@@ -44,20 +45,56 @@ export async function joinRegistry(
   settings: DatabaseSettings,
   keys: readonly EncryptionKey[],
 ): Promise<Omit<OpenRegistry, 'applied'>> {
+  return joined(settings, async (client) => {
+    const identity = await establishRegistry(client, keys);
+    // What a first start would write is taken back.
+    await client.query('ROLLBACK');
+    return identity;
+  });
+}
+
+/**
+ * The same for somebody who is about to write under the first key, which is recorded if it is new.
+ * @throws {KeyRingRefusedError} also when it is new and the service runs: that could not read what is written
+ */
+export async function joinRegistryToWrite(
+  settings: DatabaseSettings,
+  keys: readonly [EncryptionKey, ...EncryptionKey[]],
+): Promise<Omit<OpenRegistry, 'applied'>> {
+  return joined(settings, async (client) => {
+    await refuseUnknownToService(client, keys[0]);
+    const identity = await establishRegistry(client, keys);
+    await client.query('COMMIT');
+    return identity;
+  });
+}
+
+/** Runs `work` in a transaction, which it ends, on a registry that is up to date. */
+async function joined<T>(settings: DatabaseSettings, work: (client: pg.Client) => Promise<T>): Promise<T> {
   try {
     return await withConnection(settings, { withinMs: 10_000 }, async (client) => {
       const [missing] = await missingMigrations(client);
       if (missing !== undefined)
         throw new Error(`the registry lacks its migration ${missing}: "npm run migrate" applies it`);
-      // What a first start would write is taken back.
       await client.query('BEGIN');
-      const identity = await establishRegistry(client, keys);
-      await client.query('ROLLBACK');
-      return identity;
+      return await work(client);
     });
   } catch (error) {
     throw explained(error, settings);
   }
+}
+
+/** Every start records its keys: processes that run and a key that was never recorded do not know each other. */
+async function refuseUnknownToService(client: pg.Client, { id }: EncryptionKey): Promise<void> {
+  const { rows } = await client.query<{ unknown: boolean }>(
+    `SELECT NOT EXISTS (SELECT FROM encryption_keys WHERE id = $1)
+       AND EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = $2) AS unknown`,
+    [id, serviceConnections],
+  );
+  if (rows[0]?.unknown !== true) return;
+  throw new KeyRingRefusedError(
+    `--encryption-keys: the service runs, and was never started with key "${id}": restart all its processes with that key in their list first, as docs/encryption.md says`,
+  );
 }
 
 /** What an administrator or operator can do about the usual ways in which a database refuses. */

@@ -5,6 +5,9 @@ import type { DatabaseSettings } from './database-settings.ts';
 import { sessionSettings } from './session-settings.ts';
 import { cancelStatementsOfAborted } from './statement-cancellation.ts';
 
+/** What the service's own connections to the registry are called, by which others see that it runs. */
+export const serviceConnections = 'tenant-management-service';
+
 export interface PoolOptions {
   /** Connections at most. */
   readonly max: number;

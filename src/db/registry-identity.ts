@@ -50,14 +50,16 @@ async function foundRegistry(client: pg.ClientBase, keys: readonly EncryptionKey
 async function compareFingerprints(client: pg.ClientBase, keys: readonly EncryptionKey[]): Promise<void> {
   for (const { id, key } of keys) {
     const fingerprint = fingerprintOf(key);
-    const known = await client.query<{ fingerprint: string }>(
+    // Whoever records it at the same time is waited for.
+    await client.query(
+      'INSERT INTO encryption_keys (id, fingerprint) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING',
+      [id, fingerprint],
+    );
+    const { rows } = await client.query<{ fingerprint: string }>(
       'SELECT fingerprint FROM encryption_keys WHERE id = $1',
       [id],
     );
-    const recorded = known.rows[0]?.fingerprint;
-    if (recorded === undefined) {
-      await client.query('INSERT INTO encryption_keys (id, fingerprint) VALUES ($1, $2)', [id, fingerprint]);
-    } else if (recorded !== fingerprint) {
+    if (rows[0]?.fingerprint !== fingerprint) {
       throw new KeyRingRefusedError(
         `--encryption-keys: key "${id}" is not the one this registry knows by that id: restore the original key, or give the new one another id and keep the original in the list`,
       );
