@@ -77,6 +77,7 @@ test('the files that the README and the guides link to exist', async () => {
     'docs/tenant-migrations.md',
     'docs/leases.md',
     'docs/doctor.md',
+    'docs/encryption.md',
     'docs/pgbouncer.md',
     'docs/pools.md',
   ];
