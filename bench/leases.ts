@@ -10,6 +10,7 @@ import { ConnectionPoolServiceService as rpc } from '../src/generated/proto/conn
 import { issueToken } from '../src/http/token.ts';
 import { scramVerifier } from '../src/workers/scram.ts';
 import { leaseLogin, tenantNames } from '../src/workers/tenant-names.ts';
+import { actor } from '../test/support/actor.ts';
 import { eventually } from '../test/support/eventually.ts';
 import type { Cluster } from './cluster.ts';
 import { startOf } from './ending.ts';
@@ -90,7 +91,7 @@ function startService(cluster: Cluster) {
     const client = new Client(`127.0.0.1:${app.grpcPort}`, credentials.createInsecure());
     parts.defer(() => client.close());
     const key = new TextEncoder().encode(secret);
-    const principal = { subject: 'bench', role: 'admin' } as const;
+    const principal = actor('admin', 'bench');
     const metadata = new Metadata();
     metadata.set('authorization', `Bearer ${await issueToken(key, { ...principal, expiresIn: 86_400 })}`);
 

@@ -4,12 +4,14 @@ import { isLoopback } from './config/hosts.ts';
 import { slotRestMs } from './config/pooler.ts';
 import { connectionsFor } from './config/tier-connections.ts';
 import type { Config } from './config.ts';
+import { createAudit } from './core/audit.ts';
 import type { Core } from './core/core.ts';
 import { createLeases } from './core/leases.ts';
 import { createOperations } from './core/operations.ts';
 import { createTenants } from './core/tenants.ts';
 import { createRules } from './core/validation.ts';
 import { createWatch } from './core/watch.ts';
+import { createAuditStore } from './db/audit-store.ts';
 import type { DatabaseSettings } from './db/database-settings.ts';
 import { startEmbeddedPostgres } from './db/embedded-postgres.ts';
 import { endBackendsOf } from './db/end-backends.ts';
@@ -198,6 +200,11 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
       server,
       endpoint: { ...server, ...config.pooler },
       durationMs: timings.connectionLeaseMs,
+    }),
+    audit: createAudit({
+      store: createAuditStore(pool),
+      onLoss: ({ actor, action, result }, reason) =>
+        log.warn({ err: reason, ...actor, action, result }, 'the audit log has not kept a refusal'),
     }),
   };
 

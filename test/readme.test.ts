@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { flags } from '../src/config/flags.ts';
+import { actor } from './support/actor.ts';
 import { startTestApp, type TestApp } from './support/app.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -25,10 +26,11 @@ test("the README's stream client shows a tenant coming up, and goes on behind `a
   const { subscribe }: { subscribe: Subscribe } = await import(
     `data:text/javascript,${encodeURIComponent(code ?? '')}`
   );
-  const { tenant } = await app.core.tenants.create(
-    { subject: 'reader', role: 'admin' },
-    { name: 'Read', subdomain: 'read', contactEmail: 'read@me.example' },
-  );
+  const { tenant } = await app.core.tenants.create(actor('admin', 'reader'), {
+    name: 'Read',
+    subdomain: 'read',
+    contactEmail: 'read@me.example',
+  });
   const sequences = async (after: number) => {
     const seen: number[] = [];
     const query =

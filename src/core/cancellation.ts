@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 
-const signals = new AsyncLocalStorage<AbortSignal>();
+const signals = new AsyncLocalStorage<AbortSignal | undefined>();
 
 /**
  * Runs `work` so that everything it awaits belongs to `signal`: the database adapter ends the statements of an
@@ -8,6 +8,11 @@ const signals = new AsyncLocalStorage<AbortSignal>();
  */
 export function withCancellation<T>(signal: AbortSignal, work: () => T): T {
   return signals.run(signal, work);
+}
+
+/** Runs `work` to its end, also when the request that it came with is aborted. */
+export function withoutCancellation<T>(work: () => T): T {
+  return signals.run(undefined, work);
 }
 
 /** The signal that the current asynchronous work belongs to, if any. */

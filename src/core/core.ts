@@ -1,3 +1,4 @@
+import type { Audit } from './audit.ts';
 import type { Leases } from './leases.ts';
 import type { Caller } from './model.ts';
 import type { Operations } from './operations.ts';
@@ -10,6 +11,7 @@ export interface Core {
   readonly operations: Operations;
   readonly watch: Watch;
   readonly leases: Leases;
+  readonly audit: Audit;
 }
 
 /**

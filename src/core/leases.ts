@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { type DatabaseAddress, namesDatabase } from './dsn.ts';
 import { ForbiddenError, LimitExceededError, NotFoundError } from './errors.ts';
-import type { Principal, Tenant, TenantPoolUsage } from './model.ts';
+import type { Actor, Lease, Tenant, TenantPoolUsage } from './model.ts';
 import type { LeasedLogin, LeasedTenant, LeaseStore, Registry } from './ports.ts';
 import { requireAccess } from './tenant-access.ts';
 import { parse, uuid } from './validation.ts';
@@ -70,13 +70,13 @@ export function createLeases(options: LeasesOptions) {
    * @throws {ValidationError} {NotFoundError} {InvalidStateError} {LimitExceededError}
    */
   async function take(
-    { subject }: Principal,
+    actor: Actor,
     request: { readonly tenantId: string; readonly dsn: string },
   ): Promise<LeasedConnection> {
     const { tenantId } = parse(leaseRequest, request);
     const id = randomUUID();
     const password = randomBytes(32).toString('base64url');
-    const login = await store.take({ id, tenantId, subject, password, durationMs }, slotFor);
+    const login = await store.take({ id, tenantId, actor, password, durationMs }, slotFor);
     return { id, password, ...login, ...endpoint };
   }
 
@@ -85,13 +85,13 @@ export function createLeases(options: LeasesOptions) {
    * mixed up must not cost somebody else the connection.
    * @throws {ValidationError} {ForbiddenError} {NotFoundError} also when it has ended before
    */
-  async function release({ subject }: Principal, connectionId: string): Promise<void> {
+  async function release(actor: Actor, connectionId: string): Promise<void> {
     const { connectionId: id } = parse(z.object({ connectionId: uuid }), { connectionId });
-    const ended = await store.end(id, (lease) => {
-      if (lease.subject === subject) return;
+    const mayEnd = ({ subject }: Lease) => {
+      if (subject === actor.subject) return;
       throw new ForbiddenError('The lease belongs to another subject; only who took it may release it.');
-    });
-    if (!ended) throw new NotFoundError('lease');
+    };
+    if (!(await store.end(id, { actor, mayEnd }))) throw new NotFoundError('lease');
   }
 
   /** What a tenant has open, when it is known how many leases it has. */

@@ -100,6 +100,19 @@ export interface Caller extends Principal {
   readonly expiresAt: number;
 }
 
+export const transports = ['GRAPHQL', 'GRPC'] as const;
+export type Transport = (typeof transports)[number];
+
+/** Where a call comes from. */
+export interface Origin {
+  readonly transport: Transport;
+  /** The other end of the socket, as PostgreSQL's `inet` takes it; null when the socket does not say. */
+  readonly address: string | null;
+}
+
+/** Who changes something, and from where: what every change asks for, and the audit log keeps. */
+export interface Actor extends Principal, Origin {}
+
 /** From the least to the most that a role may do; each includes the ones before it. */
 export const roles = ['viewer', 'editor', 'admin'] as const;
 export type Role = (typeof roles)[number];

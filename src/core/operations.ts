@@ -1,7 +1,8 @@
+import type { AuditAction } from './audit-entry.ts';
+import { audited, createChange, type TenantChange } from './change.ts';
 import { InvalidStateError, NotFoundError } from './errors.ts';
-import type { Operation } from './model.ts';
+import type { Actor, Operation } from './model.ts';
 import type { EventFeed, Page, Registry, RegistryTransaction, StartedOperation } from './ports.ts';
-import type { TenantChange } from './tenants.ts';
 import { parse, uuid } from './validation.ts';
 
 export interface OperationsOptions {
@@ -13,6 +14,8 @@ export type Operations = ReturnType<typeof createOperations>;
 
 /** What callers do with operations. */
 export function createOperations({ registry, feed }: OperationsOptions) {
+  const change = createChange({ registry, feed });
+
   /** The operation, or null. @throws {ValidationError} when the id is no UUID */
   async function find(id: string): Promise<Operation | null> {
     return registry.findOperation(parse(uuid, id));
@@ -30,7 +33,9 @@ export function createOperations({ registry, feed }: OperationsOptions) {
   }
 
   /** Changes an operation under its locks, and tells who listens. */
-  async function change(
+  async function changeOperation(
+    actor: Actor,
+    action: AuditAction,
     id: string,
     work: (
       transaction: RegistryTransaction,
@@ -39,23 +44,23 @@ export function createOperations({ registry, feed }: OperationsOptions) {
     ) => Promise<StartedOperation>,
   ): Promise<TenantChange> {
     const { tenantId, id: operationId } = await known(id);
-    const { event, ...started } = await registry.transaction(async (transaction) => {
+    return change(actor, async (transaction) => {
       // Tenant first, operation second: the order in which everybody locks.
       const tenant = await transaction.lock(tenantId);
       const operation = await transaction.lockOperation(operationId);
       if (tenant === null || operation === null) throw new NotFoundError('operation');
-      return work(transaction, operation, tenant.operationId === operationId);
+      const newest = tenant.operationId === operationId;
+      const { event, ...result } = await work(transaction, operation, newest);
+      return { result, events: [event], audited: [audited(action, result)] };
     });
-    feed.publish([event]);
-    return started;
   }
 
   /**
    * Lets a failed operation go on at the step that failed; one that failed while it was being cancelled, with that.
    * @throws {ValidationError} {NotFoundError} {InvalidStateError} when it did not fail, or is not its tenant's newest
    */
-  async function retry(id: string): Promise<TenantChange> {
-    return change(id, async (transaction, operation, newest) => {
+  async function retry(actor: Actor, id: string): Promise<TenantChange> {
+    return changeOperation(actor, 'RETRY_OPERATION', id, async (transaction, operation, newest) => {
       if (operation.state !== 'FAILED') {
         throw new InvalidStateError(
           `Only a failed operation can be retried; this one is ${operation.state}.`,
@@ -72,8 +77,8 @@ export function createOperations({ registry, feed }: OperationsOptions) {
    * @throws {ValidationError} {NotFoundError} {InvalidStateError} when it is finished, is being cancelled, is a
    * deletion, or is not its tenant's newest
    */
-  async function cancel(id: string): Promise<TenantChange> {
-    return change(id, async (transaction, operation, newest) => {
+  async function cancel(actor: Actor, id: string): Promise<TenantChange> {
+    return changeOperation(actor, 'CANCEL_OPERATION', id, async (transaction, operation, newest) => {
       if (operation.kind === 'DELETE') {
         throw new InvalidStateError('A deletion cannot be cancelled; restoring the tenant takes it back.');
       }

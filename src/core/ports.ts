@@ -1,5 +1,7 @@
+import type { AuditedChange } from './audit-entry.ts';
 import type { Position, TenantOrder } from './cursor.ts';
 import type {
+  Actor,
   DeletedFilter,
   Lease,
   Operation,
@@ -18,7 +20,7 @@ import type { TenantFilter } from './validation.ts';
  */
 export interface Registry {
   /**
-   * Stores tenant, operation, steps, first event, job and idempotency key in one statement.
+   * Stores tenant, operation, steps, first event, job, audit entry and idempotency key in one statement.
    * @throws {SubdomainTakenError}
    * @throws {IdempotencyKeyUsedError} when another request with the key came first
    */
@@ -53,6 +55,8 @@ export interface RegistryTransaction {
   cancel(operation: Operation): Promise<StartedOperation>;
   /** Makes a failed operation PENDING again, from its failed step on, in the direction that it went. */
   reopen(operation: Operation): Promise<StartedOperation>;
+  /** Writes into the audit log who makes this change. */
+  audit(actor: Actor, change: AuditedChange): Promise<void>;
 }
 
 export interface NewTenant {
@@ -61,7 +65,9 @@ export interface NewTenant {
   readonly subdomain: string;
   readonly contactEmail: string;
   readonly tier: string;
-  readonly idempotency: { readonly subject: string; readonly key: string; readonly inputHash: string } | null;
+  /** Who creates it; an idempotency key is the subject's. */
+  readonly actor: Actor;
+  readonly idempotency: { readonly key: string; readonly inputHash: string } | null;
 }
 
 export interface TenantChanges {
@@ -237,9 +243,10 @@ export interface LeaseStore {
   take(lease: NewLease, slotFor: (tenant: LeasedTenant | null) => number): Promise<LeasedLogin>;
   /**
    * Forbids the login, ends its sessions, and marks the lease as ended, in this order; `mayEnd` throws when that must not be.
+   * `by` is who asks for it, which the audit log keeps; a lease whose time is over has nobody.
    * @returns false when there is no such lease, or it has ended
    */
-  end(id: string, mayEnd?: (lease: Lease) => void): Promise<boolean>;
+  end(id: string, by?: { readonly actor: Actor; readonly mayEnd: (lease: Lease) => void }): Promise<boolean>;
   /** The leases whose time is over, the oldest first; a bounded number. */
   expired(): Promise<readonly string[]>;
   /** Removes the leases that have ended and whose slots have rested. */
@@ -253,7 +260,8 @@ export interface LeaseStore {
   count(tenantId: string): Promise<number>;
 }
 
-export interface NewLease extends Lease {
+export interface NewLease extends Omit<Lease, 'subject'> {
+  readonly actor: Actor;
   /** ASCII. */
   readonly password: string;
   /** Milliseconds. */

@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import type { AuditedChange } from './audit-entry.ts';
+import { audited, createChange, type TenantChange } from './change.ts';
 import {
   ForbiddenError,
   IdempotencyConflictError,
@@ -8,15 +10,7 @@ import {
   SubdomainTakenError,
   VersionConflictError,
 } from './errors.ts';
-import {
-  type DeletedFilter,
-  type Operation,
-  type Principal,
-  type ProvisioningEvent,
-  type Role,
-  roleIncludes,
-  type Tenant,
-} from './model.ts';
+import { type Actor, type DeletedFilter, type Operation, roleIncludes, type Tenant } from './model.ts';
 import {
   type EventFeed,
   IdempotencyKeyUsedError,
@@ -43,24 +37,11 @@ export interface TenantsOptions {
   readonly digest: (purpose: string, value: string) => string;
 }
 
-/** A tenant and the operation that its change started. */
-export interface TenantChange {
-  readonly tenant: Tenant;
-  readonly operation: Operation;
-}
-
 export type Tenants = ReturnType<typeof createTenants>;
 
 /** What callers do with tenants; every acknowledged change is durable with its operation and its job. */
 export function createTenants({ registry, feed, rules, digest }: TenantsOptions) {
-  /** Commits, then tells who listens. */
-  async function change<T extends { readonly events: readonly ProvisioningEvent[] }>(
-    work: (transaction: RegistryTransaction) => Promise<T>,
-  ): Promise<Omit<T, 'events'>> {
-    const { events, ...result } = await registry.transaction(work);
-    feed.publish(events);
-    return result;
-  }
+  const change = createChange({ registry, feed });
 
   /** What an earlier request with this idempotency key made, as it is now. */
   async function earlier(subject: string, key: string, inputHash: string): Promise<TenantChange | null> {
@@ -77,21 +58,19 @@ export function createTenants({ registry, feed, rules, digest }: TenantsOptions)
    * Accepts a new tenant: it is `PROVISIONING` until a worker has made its schema.
    * @throws {ValidationError} {SubdomainTakenError} {IdempotencyConflictError}
    */
-  async function create(principal: Principal, input: CreateTenantInput): Promise<TenantChange> {
+  async function create(actor: Actor, input: CreateTenantInput): Promise<TenantChange> {
     const { idempotencyKey, ...data } = parse(rules.createTenant, input);
     const tier = data.tier ?? 'standard';
     const inputHash = digest(
       'idempotency',
       JSON.stringify([data.name, data.subdomain, data.contactEmail.toLowerCase(), tier]),
     );
-    const idempotency = idempotencyKey
-      ? { subject: principal.subject, key: idempotencyKey, inputHash }
-      : null;
-    const repeated = () => idempotency && earlier(idempotency.subject, idempotency.key, inputHash);
+    const idempotency = idempotencyKey ? { key: idempotencyKey, inputHash } : null;
+    const repeated = () => idempotency && earlier(actor.subject, idempotency.key, inputHash);
     const known = await repeated();
     if (known) return known;
     try {
-      const started = await registry.create({ ...data, tier, id: randomUUID(), idempotency });
+      const started = await registry.create({ ...data, tier, id: randomUUID(), actor, idempotency });
       feed.publish([started.event]);
       return started;
     } catch (error) {
@@ -129,28 +108,33 @@ export function createTenants({ registry, feed, rules, digest }: TenantsOptions)
 
   /**
    * Changes what is given. `status` is what a client believes the tenant to be or wants it to be: the present one
-   * changes nothing, `ACTIVE` and `INACTIVE` start a RESUME or SUSPEND in the same transaction. Only an admin's `role`
-   * may change it, which is seen under the lock: who is no admin never starts an operation.
+   * changes nothing, `ACTIVE` and `INACTIVE` start a RESUME or SUSPEND in the same transaction. Only an admin may change
+   * it, which is seen under the lock: who is no admin never starts an operation.
    * @throws {ValidationError} {NotFoundError} {VersionConflictError} {SubdomainTakenError} {InvalidStateError}
    * @throws {ForbiddenError}
    */
   async function update(
+    actor: Actor,
     input: UpdateTenantInput,
     status: Tenant['status'] | null = null,
-    role: Role = 'viewer',
   ): Promise<Tenant> {
     const { id, expectedVersion, ...data } = parse(rules.updateTenant, input);
-    const { tenant } = await change(async (transaction) => {
+    return change(actor, async (transaction) => {
       const present = await lockLive(transaction, id);
       if (expectedVersion != null && expectedVersion !== present.version) {
         throw new VersionConflictError(expectedVersion, present.version);
       }
       const changes = realChanges(data, present);
-      const updated = Object.keys(changes).length > 0 ? await transaction.update(id, changes) : present;
-      if (status === null || status === updated.status) return { tenant: updated, events: [] };
-      if (!roleIncludes(role, 'admin')) {
+      const fields = Object.keys(changes);
+      const updated = fields.length > 0 ? await transaction.update(id, changes) : present;
+      const update = { action: 'UPDATE_TENANT', tenantId: id, operationId: null, fields } as const;
+      const entries = fields.length > 0 ? [update] : [];
+      if (status === null || status === updated.status) {
+        return { result: updated, events: [], audited: entries };
+      }
+      if (!roleIncludes(actor.role, 'admin')) {
         throw new ForbiddenError(
-          `To change a tenant's status needs the role admin; the token's role is ${role}.`,
+          `To change a tenant's status needs the role admin; the token's role is ${actor.role}.`,
         );
       }
       if (status !== 'ACTIVE' && status !== 'INACTIVE') {
@@ -159,17 +143,20 @@ export function createTenants({ registry, feed, rules, digest }: TenantsOptions)
         );
       }
       const started = await startSwitch(transaction, updated, status);
-      return { tenant: started.tenant, events: [started.event] };
+      return {
+        result: started.tenant,
+        events: [started.event],
+        audited: [...entries, switched(status, started)],
+      };
     });
-    return tenant;
   }
 
   /** Starts taking the tenant's access away or giving it back. @throws {NotFoundError} {InvalidStateError} {ValidationError} */
-  async function switchTo(id: string, status: 'ACTIVE' | 'INACTIVE'): Promise<TenantChange> {
+  async function switchTo(actor: Actor, id: string, status: 'ACTIVE' | 'INACTIVE'): Promise<TenantChange> {
     const tenantId = parse(uuid, id);
-    return change(async (transaction) => {
+    return change(actor, async (transaction) => {
       const started = await startSwitch(transaction, await lockLive(transaction, tenantId), status);
-      return { ...started, events: [started.event] };
+      return { result: started, events: [started.event], audited: [switched(status, started)] };
     });
   }
 
@@ -180,19 +167,30 @@ export function createTenants({ registry, feed, rules, digest }: TenantsOptions)
    * @throws {NotFoundError} for an id that never was {ValidationError}
    */
   async function remove(
+    actor: Actor,
     id: string,
   ): Promise<{ tenant: Tenant; operation: Operation | null; changed: boolean }> {
     const tenantId = parse(uuid, id);
-    return change(async (transaction) => {
-      const present = await transaction.lock(tenantId);
-      if (present === null) throw new NotFoundError('tenant');
-      if (present.deletedAt !== null) return { tenant: present, operation: null, changed: false, events: [] };
-      const running = await transaction.unfinishedOperation(tenantId);
-      const cancelled = running ? [await transaction.abandon(running)] : [];
-      await transaction.delete(tenantId);
-      const { event, ...started } = await transaction.start(tenantId, 'DELETE');
-      return { ...started, changed: true, events: [...cancelled, event] };
-    });
+    return change<{ tenant: Tenant; operation: Operation | null; changed: boolean }>(
+      actor,
+      async (transaction) => {
+        const present = await transaction.lock(tenantId);
+        if (present === null) throw new NotFoundError('tenant');
+        if (present.deletedAt !== null) {
+          const result = { tenant: present, operation: null, changed: false };
+          return { result, events: [], audited: [] };
+        }
+        const running = await transaction.unfinishedOperation(tenantId);
+        const cancelled = running ? [await transaction.abandon(running)] : [];
+        await transaction.delete(tenantId);
+        const { event, ...started } = await transaction.start(tenantId, 'DELETE');
+        return {
+          result: { ...started, changed: true },
+          events: [...cancelled, event],
+          audited: [audited('DELETE_TENANT', started)],
+        };
+      },
+    );
   }
 
   /**
@@ -200,9 +198,9 @@ export function createTenants({ registry, feed, rules, digest }: TenantsOptions)
    * provisioned anew.
    * @throws {NotFoundError} {SubdomainTakenError} {InvalidStateError} {ValidationError}
    */
-  async function restore(id: string): Promise<TenantChange> {
+  async function restore(actor: Actor, id: string): Promise<TenantChange> {
     const tenantId = parse(uuid, id);
-    return change(async (transaction) => {
+    return change(actor, async (transaction) => {
       const present = await transaction.lock(tenantId);
       if (present === null) throw new NotFoundError('tenant');
       if (await transaction.isSubdomainTaken(present.subdomain, tenantId)) {
@@ -214,7 +212,7 @@ export function createTenants({ registry, feed, rules, digest }: TenantsOptions)
       await transaction.restore(tenantId);
       const cameUp = present.status === 'ACTIVE' || present.status === 'INACTIVE';
       const { event, ...started } = await transaction.start(tenantId, cameUp ? 'RESTORE' : 'PROVISION');
-      return { ...started, events: [event] };
+      return { result: started, events: [event], audited: [audited('RESTORE_TENANT', started)] };
     });
   }
 
@@ -227,9 +225,13 @@ export function createTenants({ registry, feed, rules, digest }: TenantsOptions)
     update,
     remove,
     restore,
-    suspend: (id: string) => switchTo(id, 'INACTIVE'),
-    resume: (id: string) => switchTo(id, 'ACTIVE'),
+    suspend: (actor: Actor, id: string) => switchTo(actor, id, 'INACTIVE'),
+    resume: (actor: Actor, id: string) => switchTo(actor, id, 'ACTIVE'),
   };
+}
+
+function switched(status: 'ACTIVE' | 'INACTIVE', started: TenantChange): AuditedChange {
+  return audited(status === 'ACTIVE' ? 'RESUME_TENANT' : 'SUSPEND_TENANT', started);
 }
 
 async function lockLive(transaction: RegistryTransaction, id: string): Promise<Tenant> {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { auditActions } from './audit-entry.ts';
 import { ValidationError } from './errors.ts';
 import { deletedFilters, tenantStatuses } from './model.ts';
 
@@ -47,6 +48,9 @@ export const uuid = z
   .regex(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i, 'must be a UUID')
   .transform((value) => value.toLowerCase());
 
+/** The number of an entry of the audit log, as digits; it fits into 64 bits. */
+export const auditEntryId = z.string().regex(/^[1-9]\d{0,17}$/, 'must be the id of an audit entry');
+
 const version = z
   .int('must be a whole number')
   .min(1, 'must be at least 1')
@@ -72,6 +76,21 @@ export const tenantFilter = z.object({
   deleted: z.enum(deletedFilters).nullish(),
 });
 export type TenantFilter = z.output<typeof tenantFilter>;
+
+export const auditFilter = z.object({
+  tenantId: uuid.nullish(),
+  subject: line(255).nullish(),
+  action: z.enum(auditActions).nullish(),
+  result: z
+    .string('must be a string')
+    .regex(/^[A-Z_]{2,40}$/, 'must be OK or the code of an error')
+    .nullish(),
+  /** From this moment on. */
+  from: z.date().nullish(),
+  /** Before this moment. */
+  to: z.date().nullish(),
+});
+export type AuditFilter = z.output<typeof auditFilter>;
 
 /** The rules of what callers write; `reserved` are the subdomains that no tenant may have. */
 export function createRules(reserved: ReadonlySet<string>) {

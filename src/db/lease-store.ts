@@ -1,6 +1,7 @@
 import type pg from 'pg';
-import type { Lease } from '../core/model.ts';
+import type { Actor, Lease } from '../core/model.ts';
 import type { LeasedTenant, LeaseRoles, LeaseSlot, LeaseStore, SqlSession } from '../core/ports.ts';
+import { actorParameters, auditLeaseSql } from './audit-entries.ts';
 import { reachingDatabase } from './errors.ts';
 import { inTransaction } from './pg-transaction.ts';
 import { sqlSession } from './sql-session.ts';
@@ -72,7 +73,7 @@ export function createLeaseStore({ pool, roles, restMs }: LeaseStoreOptions): Le
   }
 
   return {
-    take: ({ id, tenantId, subject, password, durationMs }, slotFor) =>
+    take: ({ id, tenantId, actor, password, durationMs }, slotFor) =>
       reachingDatabase(() =>
         inTransaction(pool, async (client) => {
           const values = [tenantId, durationMs];
@@ -90,17 +91,17 @@ export function createLeaseStore({ pool, roles, restMs }: LeaseStoreOptions): Le
             password,
             expiresAt,
           });
-          const row = [id, tenantId, slot, subject, expiresAt, restMs];
+          const row = [id, tenantId, slot, actor.subject, expiresAt, restMs];
           const insert = { name: 'lease', text: insertSql, values: row };
-          await commit(client, [{ text: opening }, insert]);
+          await commit(client, [{ text: opening }, insert, audited('TAKE_LEASE', actor, tenantId, id)]);
           return { ...login, expiresAt };
         }),
       ),
-    end: (id, mayEnd = () => {}) =>
+    end: (id, by) =>
       reachingDatabase(async () => {
         // Committed before the sessions are ended, or a new one could come in between.
         const closed = await whileHeld(id, async (sql, lease) => {
-          mayEnd(lease);
+          by?.mayEnd(lease);
           const closing = await roles.close(sql, lease);
           return closing === null ? [] : [{ text: closing }];
         });
@@ -113,7 +114,8 @@ export function createLeaseStore({ pool, roles, restMs }: LeaseStoreOptions): Le
           async (sql, lease) => {
             await roles.endSessions(sql, lease);
             const text = 'UPDATE leases SET ended_at = clock_timestamp() WHERE id = $1';
-            return [{ name: 'end_lease', text, values: [id] }];
+            const end = { name: 'end_lease', text, values: [id] };
+            return by ? [end, audited('RELEASE_LEASE', by.actor, lease.tenantId, id)] : [end];
           },
           unhurried,
         );
@@ -143,6 +145,17 @@ export function createLeaseStore({ pool, roles, restMs }: LeaseStoreOptions): Le
 
 type HeldLease = Lease & LeaseSlot;
 type AskedTenant = LeasedTenant & { readonly expiresAt: Date };
+
+/** What the audit log is to say. */
+function audited(
+  action: 'TAKE_LEASE' | 'RELEASE_LEASE',
+  actor: Actor,
+  tenantId: string,
+  leaseId: string,
+): pg.QueryConfig {
+  const values = [...actorParameters(actor), action, tenantId, leaseId];
+  return { name: 'audit_lease', text: auditLeaseSql, values };
+}
 
 /** All in one round trip; when one of them is refused, COMMIT rolls back. */
 async function commit(client: pg.PoolClient, statements: readonly pg.QueryConfig[]): Promise<void> {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { SubdomainTakenError } from '../core/errors.ts';
 import type { RegistryTransaction, StartedOperation } from '../core/ports.ts';
+import { auditChangeSql, changeParameters } from './audit-entries.ts';
 import { violatedConstraint } from './errors.ts';
 import type { KeyRing } from './key-ring.ts';
 import { liveOrDeleted } from './middleware/soft-delete.ts';
@@ -91,6 +92,9 @@ export function createRegistryTransaction(
     },
     cancel: ({ id }) => one(cancelSql, id, jobKey(id)),
     reopen: ({ id }) => one(reopenSql, id, jobKey(id)),
+    async audit(actor, change) {
+      await client.$executeRawUnsafe(auditChangeSql, ...changeParameters(actor, change));
+    },
   };
 }
 

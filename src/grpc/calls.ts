@@ -10,9 +10,10 @@ import {
 } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import { withCancellation } from '../core/cancellation.ts';
-import type { Authenticate } from '../core/core.ts';
-import type { Principal } from '../core/model.ts';
+import type { Authenticate, Core } from '../core/core.ts';
+import type { Actor, Caller } from '../core/model.ts';
 import { admit } from './access.ts';
+import { attemptOf, originOfPeer } from './audited-calls.ts';
 import { createCallSignal, type EndingCall } from './call-signal.ts';
 import { isExpected, statusOf } from './errors.ts';
 import type { CallMetrics } from './metrics.ts';
@@ -20,7 +21,8 @@ import { readable, type UnreadableRequest } from './requests.ts';
 
 /** What a handler knows of a call besides its request. */
 export interface CallContext {
-  readonly principal: Principal;
+  /** Who calls, and from where. */
+  readonly actor: Actor;
   readonly metadata: Metadata;
   /** Aborted when nobody waits for the answer any more. */
   readonly signal: AbortSignal;
@@ -28,10 +30,11 @@ export interface CallContext {
 
 /** A unary call or a server stream, its request received. */
 type IncomingCall<Request> = EndingCall &
-  Pick<ServerUnaryCall<Request | UnreadableRequest, unknown>, 'request' | 'metadata' | 'getPath'>;
+  Pick<ServerUnaryCall<Request | UnreadableRequest, unknown>, 'request' | 'metadata' | 'getPath' | 'getPeer'>;
 
 export interface CallsOptions {
   readonly authenticate: Authenticate;
+  readonly audit: Pick<Core['audit'], 'refused'>;
   readonly metrics: CallMetrics;
   readonly log: Pick<Logger, 'error'>;
   /** Ends the streams when it is aborted; unary calls may finish. */
@@ -41,7 +44,7 @@ export interface CallsOptions {
 export type Calls = ReturnType<typeof createCalls>;
 
 /** What every call goes through, whatever its service. */
-export function createCalls({ authenticate, metrics, log, draining }: CallsOptions) {
+export function createCalls({ authenticate, audit, metrics, log, draining }: CallsOptions) {
   /** Does the work of one call. Never rejects: an error is a status. */
   async function perform<Request, Result>(
     call: IncomingCall<Request>,
@@ -56,15 +59,18 @@ export function createCalls({ authenticate, metrics, log, draining }: CallsOptio
     const { signal } = ended;
     try {
       const result = await withCancellation(signal, () =>
-        unlessAborted(signal, async () => {
-          // 3. Who calls, and may they?
-          const principal = await admit(path, call.metadata, authenticate);
-          signal.throwIfAborted();
-          // A stream lasts as long as its token; a unary call that was admitted in time is answered.
-          if (ending !== null) ended.expireAt(principal.expiresAt);
-          // 4. The work.
-          return work(readable(call.request), { principal, metadata: call.metadata, signal });
-        }),
+        unlessAborted(signal, () =>
+          audited(call, async (identify) => {
+            // 3. Who calls, and may they?
+            const principal = await admit(path, call.metadata, identify);
+            signal.throwIfAborted();
+            // A stream lasts as long as its token; a unary call that was admitted in time is answered.
+            if (ending !== null) ended.expireAt(principal.expiresAt);
+            // 4. The work.
+            const actor = { ...principal, ...originOfPeer(call.getPeer()) };
+            return work(readable(call.request), { actor, metadata: call.metadata, signal });
+          }),
+        ),
       );
       end(status.OK);
       return { result };
@@ -76,6 +82,29 @@ export function createCalls({ authenticate, metrics, log, draining }: CallsOptio
       const failure = statusOf(reason, requestId);
       end(failure.code);
       return { failure };
+    }
+  }
+
+  /**
+   * Does the work of a call that may be a change: when it is refused, the audit log keeps that. `identify` remembers who
+   * calls, so that also those are known who may not.
+   */
+  async function audited<T>(
+    call: Pick<IncomingCall<unknown>, 'request' | 'getPath' | 'getPeer'>,
+    work: (identify: Authenticate) => Promise<T>,
+  ): Promise<T> {
+    const caller: { principal: Caller | null } = { principal: null };
+    try {
+      return await work(async (authorization) => {
+        caller.principal = await authenticate(authorization);
+        return caller.principal;
+      });
+    } catch (error) {
+      const attempt = attemptOf(call.getPath(), call.request);
+      if (caller.principal !== null && attempt !== null) {
+        await audit.refused({ ...caller.principal, ...originOfPeer(call.getPeer()) }, attempt, error);
+      }
+      throw error;
     }
   }
 

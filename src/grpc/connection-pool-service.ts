@@ -15,16 +15,16 @@ import { connectionMessage, statsMessage } from './connection-pool-messages.ts';
 export function createConnectionPoolService({ leases }: Core, { unary }: Calls) {
   async function getConnection(
     { tenantId, dsn }: ConnectionRequest,
-    { principal }: CallContext,
+    { actor }: CallContext,
   ): Promise<ConnectionResponse> {
-    return connectionMessage(await leases.take(principal, { tenantId, dsn }));
+    return connectionMessage(await leases.take(actor, { tenantId, dsn }));
   }
 
   async function releaseConnection(
     { connectionId }: ConnectionRelease,
-    { principal }: CallContext,
+    { actor }: CallContext,
   ): Promise<ReleaseResponse> {
-    await leases.release(principal, connectionId);
+    await leases.release(actor, connectionId);
     return { success: true, error: '' };
   }
 

@@ -71,6 +71,7 @@ export async function createGrpcServer({
   const serving = createServing();
   const calls = createCalls({
     authenticate,
+    audit: core.audit,
     metrics: createCallMetrics(metrics),
     log,
     draining: draining.signal,

@@ -32,12 +32,12 @@ import { byId, listOrder, tenantPage, wantedStatus, watchRequest } from './tenan
 export function createTenantService({ tenants, operations, watch }: Core, { unary, serverStream }: Calls) {
   async function createTenant(
     { name, subdomain, contactEmail, tier }: CreateTenantRequest,
-    { principal, metadata }: CallContext,
+    { actor, metadata }: CallContext,
   ): Promise<CreateTenantResponse> {
     checkSubdomainMetadata(metadata, subdomain);
     const idempotencyKey = idempotencyKeyOf(metadata);
     const input = { name, subdomain, contactEmail, tier: tier || null, idempotencyKey };
-    const { tenant } = await tenants.create(principal, input);
+    const { tenant } = await tenants.create(actor, input);
     return { tenant: tenantMessage(tenant) };
   }
 
@@ -48,27 +48,30 @@ export function createTenantService({ tenants, operations, watch }: Core, { unar
 
   async function updateTenant(
     request: UpdateTenantRequest,
-    { principal }: CallContext,
+    { actor }: CallContext,
   ): Promise<UpdateTenantResponse> {
     const { status } = parse(wantedStatus, request);
     const { id, name, subdomain } = request;
     const changes = { id, name: name || null, subdomain: subdomain || null };
-    return { tenant: tenantMessage(await tenants.update(changes, status, principal.role)) };
+    return { tenant: tenantMessage(await tenants.update(actor, changes, status)) };
   }
 
-  async function deleteTenant(request: DeleteTenantRequest): Promise<DeleteTenantResponse> {
+  async function deleteTenant(
+    request: DeleteTenantRequest,
+    { actor }: CallContext,
+  ): Promise<DeleteTenantResponse> {
     const { id } = parse(byId, request);
-    await tenants.remove(id);
+    await tenants.remove(actor, id);
     return { success: true };
   }
 
   async function listTenants(
     request: ListTenantsRequest,
-    { principal }: CallContext,
+    { actor }: CallContext,
   ): Promise<ListTenantsResponse> {
     const { size, ...query } = tenantPage(request);
     if ((query.filter.deleted ?? 'EXCLUDE') !== 'EXCLUDE')
-      requireRole(principal, 'admin', 'To see deleted tenants');
+      requireRole(actor, 'admin', 'To see deleted tenants');
     const rows = await tenants.list(query);
     const page = rows.slice(0, size);
     const last = rows.length > size ? page.at(-1) : undefined;
@@ -78,34 +81,43 @@ export function createTenantService({ tenants, operations, watch }: Core, { unar
     };
   }
 
-  async function restoreTenant(request: RestoreTenantRequest): Promise<RestoreTenantResponse> {
+  async function restoreTenant(
+    request: RestoreTenantRequest,
+    { actor }: CallContext,
+  ): Promise<RestoreTenantResponse> {
     const { id } = parse(byId, request);
-    const { tenant } = await tenants.restore(id);
+    const { tenant } = await tenants.restore(actor, id);
     return { tenant: tenantMessage(tenant) };
   }
 
-  async function retryOperation(request: RetryOperationRequest): Promise<RetryOperationResponse> {
+  async function retryOperation(
+    request: RetryOperationRequest,
+    { actor }: CallContext,
+  ): Promise<RetryOperationResponse> {
     const { id } = parse(byId, request);
-    const { operation } = await operations.retry(id);
+    const { operation } = await operations.retry(actor, id);
     return { operation: operationMessage(operation) };
   }
 
-  async function cancelOperation(request: CancelOperationRequest): Promise<CancelOperationResponse> {
+  async function cancelOperation(
+    request: CancelOperationRequest,
+    { actor }: CallContext,
+  ): Promise<CancelOperationResponse> {
     const { id } = parse(byId, request);
-    const { operation } = await operations.cancel(id);
+    const { operation } = await operations.cancel(actor, id);
     return { operation: operationMessage(operation) };
   }
 
   async function watchProvisioning(
     { tenantId, afterSequence }: WatchProvisioningRequest,
-    { principal, signal }: CallContext,
+    { actor, signal }: CallContext,
     send: (event: ProvisioningEvent) => Promise<void>,
   ): Promise<void> {
     const { tenant_id, after_sequence } = parse(watchRequest, {
       tenant_id: tenantId,
       after_sequence: afterSequence,
     });
-    await tenants.get(tenant_id, principal.role === 'admin' ? 'INCLUDE' : 'EXCLUDE');
+    await tenants.get(tenant_id, actor.role === 'admin' ? 'INCLUDE' : 'EXCLUDE');
     signal.throwIfAborted();
     const events = watch.one(tenant_id, after_sequence);
     // Closes the subscription also while the loop waits for an event that may never come.

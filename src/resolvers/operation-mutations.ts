@@ -14,7 +14,8 @@ export function addOperationMutations(builder: Builder, { payloads }: Types): vo
       description: 'Lets a failed operation go on at the step that failed.',
       args: { id: t.arg.id({ required: true }) },
       errors: { types: [ValidationError, NotFoundError, InvalidStateError] },
-      resolve: (_root, args, { core }) => core.operations.retry(parse(operationArguments, args).id),
+      resolve: (_root, args, { core, principal }) =>
+        core.operations.retry(principal, parse(operationArguments, args).id),
     }),
 
     cancelOperation: t.field({
@@ -23,7 +24,8 @@ export function addOperationMutations(builder: Builder, { payloads }: Types): vo
         'Undoes what an operation did that is not finished, or failed; a tenant that it was bringing up is deleted.',
       args: { id: t.arg.id({ required: true }) },
       errors: { types: [ValidationError, NotFoundError, InvalidStateError] },
-      resolve: (_root, args, { core }) => core.operations.cancel(parse(operationArguments, args).id),
+      resolve: (_root, args, { core, principal }) =>
+        core.operations.cancel(principal, parse(operationArguments, args).id),
     }),
   }));
 }

@@ -1,6 +1,8 @@
 import type { GraphQLSchema } from 'graphql';
 import { createBuilder } from '../schema/builder.ts';
 import { addTypes } from '../schema/types.ts';
+import { addAuditQueries } from './audit-queries.ts';
+import { auditMutations } from './audited-mutations.ts';
 import { addOperationMutations } from './operation-mutations.ts';
 import { addOperationQueries } from './operation-queries.ts';
 import { addProvisioningSubscriptions } from './provisioning-subscriptions.ts';
@@ -19,9 +21,12 @@ export function createSchema(): GraphQLSchema {
 
   addTenantQueries(builder, types);
   addOperationQueries(builder, types);
+  addAuditQueries(builder, types);
   addTenantMutations(builder, types);
   addOperationMutations(builder, types);
   addProvisioningSubscriptions(builder, types);
 
-  return builder.toSchema();
+  const schema = builder.toSchema();
+  auditMutations(schema.getMutationType());
+  return schema;
 }

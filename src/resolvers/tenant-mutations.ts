@@ -29,7 +29,9 @@ export function addTenantMutations(
       type: payloads.updateTenant,
       args: { input: t.arg({ type: updateTenantInput, required: true }) },
       errors: { types: [ValidationError, NotFoundError, VersionConflictError, SubdomainTakenError] },
-      resolve: async (_root, { input }, { core }) => ({ tenant: await core.tenants.update(input) }),
+      resolve: async (_root, { input }, { core, principal }) => ({
+        tenant: await core.tenants.update(principal, input),
+      }),
     }),
 
     suspendTenant: t.field({
@@ -37,7 +39,8 @@ export function addTenantMutations(
       args: { id: t.arg.id({ required: true }) },
       authScopes: { admin: true },
       errors: { types: [ValidationError, NotFoundError, InvalidStateError] },
-      resolve: (_root, args, { core }) => core.tenants.suspend(parse(tenantArguments, args).id),
+      resolve: (_root, args, { core, principal }) =>
+        core.tenants.suspend(principal, parse(tenantArguments, args).id),
     }),
 
     resumeTenant: t.field({
@@ -45,7 +48,8 @@ export function addTenantMutations(
       args: { id: t.arg.id({ required: true }) },
       authScopes: { admin: true },
       errors: { types: [ValidationError, NotFoundError, InvalidStateError] },
-      resolve: (_root, args, { core }) => core.tenants.resume(parse(tenantArguments, args).id),
+      resolve: (_root, args, { core, principal }) =>
+        core.tenants.resume(principal, parse(tenantArguments, args).id),
     }),
 
     deleteTenant: t.field({
@@ -53,8 +57,8 @@ export function addTenantMutations(
       args: { id: t.arg.id({ required: true }) },
       authScopes: { admin: true },
       errors: { types: [ValidationError, NotFoundError] },
-      resolve: async (_root, args, { core }) => {
-        const { tenant, operation } = await core.tenants.remove(parse(tenantArguments, args).id);
+      resolve: async (_root, args, { core, principal }) => {
+        const { tenant, operation } = await core.tenants.remove(principal, parse(tenantArguments, args).id);
         // It was deleted before. gRPC calls that a success; here a deleted tenant does not exist.
         if (operation === null) throw new NotFoundError('tenant');
         return { tenant, operation };
@@ -66,7 +70,8 @@ export function addTenantMutations(
       args: { id: t.arg.id({ required: true }) },
       authScopes: { admin: true },
       errors: { types: [ValidationError, NotFoundError, SubdomainTakenError, InvalidStateError] },
-      resolve: (_root, args, { core }) => core.tenants.restore(parse(tenantArguments, args).id),
+      resolve: (_root, args, { core, principal }) =>
+        core.tenants.restore(principal, parse(tenantArguments, args).id),
     }),
   }));
 }

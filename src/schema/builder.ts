@@ -24,7 +24,7 @@ export function createBuilder() {
     PrismaTypes: PrismaTypes;
     DefaultFieldNullability: false;
     AuthScopes: Record<Role, boolean>;
-    Scalars: { ID: { Input: string; Output: string }; DateTime: { Input: never; Output: Date } };
+    Scalars: { ID: { Input: string; Output: string }; DateTime: { Input: Date; Output: Date } };
   }>({
     // Validation stands behind Relay so that it sees ids as the caller wrote them.
     plugins: [ScopeAuthPlugin, ErrorsPlugin, PrismaPlugin, RelayPlugin, ValidationPlugin],

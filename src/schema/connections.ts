@@ -1,10 +1,11 @@
 import { queryFromInfo } from '@pothos/plugin-prisma';
 import { type PageInfoShape, resolveCursorConnection } from '@pothos/plugin-relay';
 import type { GraphQLResolveInfo } from 'graphql';
-import { operationCursor, parseCursor, type TenantOrder, tenantCursor } from '../core/cursor.ts';
+import type { AuditEntry } from '../core/audit-entry.ts';
+import { auditCursor, operationCursor, parseCursor, type TenantOrder, tenantCursor } from '../core/cursor.ts';
 import { ValidationError } from '../core/errors.ts';
 import type { Operation, Tenant } from '../core/model.ts';
-import type { TenantFilter } from '../core/validation.ts';
+import type { AuditFilter, TenantFilter } from '../core/validation.ts';
 import type { GraphqlContext } from './context.ts';
 
 /** How many items a page has when the caller does not say. */
@@ -33,9 +34,7 @@ export async function tenantsConnection(
   context: GraphqlContext,
   info: GraphQLResolveInfo,
 ) {
-  if (args.first != null && args.last != null) {
-    throw new ValidationError([{ path: 'last', message: 'cannot be given together with first' }]);
-  }
+  refuseBothEnds(args);
   const selection = queryFromInfo({ context, info, typeName: 'Tenant', paths: itemPaths });
   const connection = await resolveCursorConnection<Promise<Tenant[]>>(
     { args, defaultSize, maxSize, toCursor: (tenant) => tenantCursor(tenant, order.field) },
@@ -78,6 +77,37 @@ export async function operationsConnection(
       ),
   );
   return withoutEmptyCursors(connection);
+}
+
+/**
+ * A page of the audit log, the newest first.
+ * @throws {ValidationError} for `first` with `last`, and for a cursor of another list
+ */
+export async function auditConnection(
+  args: PageArguments,
+  filter: AuditFilter,
+  { core }: Pick<GraphqlContext, 'core'>,
+) {
+  refuseBothEnds(args);
+  const connection = await resolveCursorConnection<Promise<AuditEntry[]>>(
+    { args, defaultSize, maxSize, toCursor: auditCursor },
+    ({ after, before, limit, inverted }) =>
+      core.audit.list({
+        filter,
+        after: after === undefined ? null : parseCursor(after, 'AUDIT', 'after'),
+        before: before === undefined ? null : parseCursor(before, 'AUDIT', 'before'),
+        limit,
+        inverted,
+      }),
+  );
+  return withoutEmptyCursors(connection);
+}
+
+/** @throws {ValidationError} */
+function refuseBothEnds({ first, last }: PageArguments): void {
+  if (first != null && last != null) {
+    throw new ValidationError([{ path: 'last', message: 'cannot be given together with first' }]);
+  }
 }
 
 /** The plugin gives an empty page the cursors of the question, or ''; Relay's specification has none there. */

@@ -1,28 +1,41 @@
 import { z } from 'zod';
 import { ValidationError } from '../core/errors.ts';
-import { uuid } from '../core/validation.ts';
+import { auditEntryId, uuid } from '../core/validation.ts';
 
 // A tenant's id is its UUID, the same as over gRPC; the others say what they are.
 const operationPrefix = 'operation_';
+const auditPrefix = 'audit_';
 
-/** The id of a node: a tenant's UUID as it is, an operation's behind a prefix. */
+interface NodeName {
+  readonly typename: 'Tenant' | 'Operation' | 'AuditEntry';
+  readonly id: string;
+}
+
+/** The id of a node: a tenant's UUID as it is, that of others behind a prefix. */
 export function encodeNodeId(typename: string, id: string): string {
-  return typename === 'Operation' ? operationPrefix + id : id;
+  if (typename === 'Operation') return operationPrefix + id;
+  return typename === 'AuditEntry' ? auditPrefix + id : id;
+}
+
+function parseNodeId(text: string): NodeName | null {
+  if (text.startsWith(auditPrefix)) {
+    const parsed = auditEntryId.safeParse(text.slice(auditPrefix.length));
+    return parsed.success ? { typename: 'AuditEntry', id: parsed.data } : null;
+  }
+  const isOperation = text.startsWith(operationPrefix);
+  const parsed = uuid.safeParse(isOperation ? text.slice(operationPrefix.length) : text);
+  return parsed.success ? { typename: isOperation ? 'Operation' : 'Tenant', id: parsed.data } : null;
 }
 
 /** @throws {ValidationError} when it is no id of a node */
-export function decodeNodeId(text: string): { typename: 'Tenant' | 'Operation'; id: string } {
-  const isOperation = text.startsWith(operationPrefix);
-  const parsed = uuid.safeParse(isOperation ? text.slice(operationPrefix.length) : text);
-  if (!parsed.success) throw new ValidationError([{ path: 'id', message: 'is not the id of a node' }]);
-  return { typename: isOperation ? 'Operation' : 'Tenant', id: parsed.data };
+export function decodeNodeId(text: string): NodeName {
+  const name = parseNodeId(text);
+  if (name === null) throw new ValidationError([{ path: 'id', message: 'is not the id of a node' }]);
+  return name;
 }
 
 /** The id of any node, as it is. */
-export const nodeId = z.string().refine((text) => {
-  const bare = text.startsWith(operationPrefix) ? text.slice(operationPrefix.length) : text;
-  return uuid.safeParse(bare).success;
-}, 'is not the id of a node');
+export const nodeId = z.string().refine((text) => parseNodeId(text) !== null, 'is not the id of a node');
 
 /** At most a page of ids. */
 export const nodeIds = z.array(nodeId).max(100, 'must be at most 100 ids');

@@ -1,5 +1,5 @@
+import type { TenantChange } from '../core/change.ts';
 import type { Operation, Tenant } from '../core/model.ts';
-import type { TenantChange } from '../core/tenants.ts';
 import type { Builder } from './builder.ts';
 import type { addOperation } from './operation.ts';
 import type { addTenant } from './tenant.ts';

@@ -1,3 +1,5 @@
+import { addAuditAction, addAuditEntry } from './audit-entry.ts';
+import { addAuditFilter } from './audit-filter.ts';
 import type { Builder } from './builder.ts';
 import { addDateTime } from './date-time.ts';
 import { addDeletedFilter } from './deleted-filter.ts';
@@ -31,6 +33,8 @@ export function addTypes(builder: Builder) {
   const operation = addOperation(builder, { operationKind, operationState });
   const tenant = addTenant(builder, { tenantStatus, operation, tenantPool: addTenantPool(builder) });
 
+  const auditAction = addAuditAction(builder);
+
   return {
     tenant,
     operation,
@@ -46,6 +50,8 @@ export function addTypes(builder: Builder) {
       stepStatus,
       tenantStatus,
     }),
+    auditEntry: addAuditEntry(builder, auditAction),
+    auditFilter: addAuditFilter(builder, auditAction),
   };
 }
 

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parseCursor, tenantOrderFields } from '../../src/core/cursor.ts';
 import { DomainError } from '../../src/core/errors.ts';
 import { deletedFilters, tenantStatuses } from '../../src/core/model.ts';
+import { actor } from '../support/actor.ts';
 import { activeTenant, type CoreApp, editor, newTenant, startCore } from './core-app.ts';
 
 let app: CoreApp;
@@ -17,7 +18,7 @@ beforeAll(async () => {
     await activeTenant(app),
     await core.tenants.create(editor, newTenant()),
   ];
-  await core.tenants.remove(deleted.tenant.id);
+  await core.tenants.remove(editor, deleted.tenant.id);
   known = [live.tenant.id, live.operation.id, active, deleted.tenant.id];
 });
 afterAll(() => app?.[Symbol.asyncDispose]());
@@ -115,7 +116,7 @@ test('update takes any text and number', async () => {
   const status = optional(fc.constantFrom(...tenantStatuses));
   await fc.assert(
     fc.asyncProperty(input, status, fc.constantFrom('viewer', 'admin'), (values, wanted, role) =>
-      onlyDomainErrors(() => app.core.tenants.update(values, wanted, role)),
+      onlyDomainErrors(() => app.core.tenants.update(actor(role, 'test'), values, wanted)),
     ),
     { numRuns: 150 },
   );
@@ -128,14 +129,14 @@ test('whatever is named by an id takes any text', async () => {
     find: (value) => tenants.find(value, 'INCLUDE'),
     get: (value) => tenants.get(value),
     findBySubdomain: (value) => tenants.findBySubdomain(value),
-    suspend: (value) => tenants.suspend(value),
-    resume: (value) => tenants.resume(value),
-    remove: (value) => tenants.remove(value),
-    restore: (value) => tenants.restore(value),
+    suspend: (value) => tenants.suspend(editor, value),
+    resume: (value) => tenants.resume(editor, value),
+    remove: (value) => tenants.remove(editor, value),
+    restore: (value) => tenants.restore(editor, value),
     operation: (value) => operations.find(value),
     operations: (value) => operations.list(value, page),
-    retry: (value) => operations.retry(value),
-    cancel: (value) => operations.cancel(value),
+    retry: (value) => operations.retry(editor, value),
+    cancel: (value) => operations.cancel(editor, value),
   };
   for (const call of Object.values(functions)) {
     await fc.assert(

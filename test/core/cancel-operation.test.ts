@@ -37,7 +37,7 @@ async function refuse(step: string): Promise<void> {
 }
 
 const create = (on = app) => on.core.tenants.create(editor, newTenant());
-const cancel = (id: string, on = app) => on.core.operations.cancel(id);
+const cancel = (id: string, on = app) => on.core.operations.cancel(editor, id);
 
 /** Ends an operation as a worker would. */
 const finish = (id: string, state: Operation['state']) =>
@@ -88,7 +88,7 @@ describe('a cancellation', () => {
     await cancel(operation.id);
     for (const [index, verb] of (['retry', 'cancel'] as const).entries()) {
       await finish(operation.id, 'FAILED');
-      const again = await app.core.operations[verb](operation.id);
+      const again = await app.core.operations[verb](editor, operation.id);
       expect(again.operation).toMatchObject({ state: 'PENDING', cancelling: true, attempt: 0, error: null });
       expect(again.operation.lastSequence).toBe(3 + index);
       expect(again.tenant.status).toBe('PROVISIONING');
@@ -104,11 +104,11 @@ describe('a cancellation is refused, and changes nothing,', () => {
   };
   const older = async () => {
     const operation = await ended('FAILED');
-    await app.core.tenants.remove(operation.tenantId);
+    await app.core.tenants.remove(editor, operation.tenantId);
     return operation;
   };
   const cancelling = async () => (await cancel((await create()).operation.id)).operation;
-  const deletion = async () => (await app.core.tenants.remove(await activeTenant(app))).operation;
+  const deletion = async () => (await app.core.tenants.remove(editor, await activeTenant(app))).operation;
   const finished = 'Only an operation that is not finished, or failed, can be cancelled; this one is';
 
   test.each<[string, () => Promise<{ id: string } | null>, Error]>([
@@ -150,29 +150,32 @@ describe('a cancellation is refused, and changes nothing,', () => {
 describe('while an operation is being cancelled', () => {
   test('another one is refused and plain updates go through', async () => {
     const id = await activeTenant(app);
-    const { operation } = await app.core.tenants.suspend(id);
+    const { operation } = await app.core.tenants.suspend(editor, id);
     await cancel(operation.id);
     const unfinished = new InvalidStateError(
       `The tenant's SUSPEND operation is not finished; wait for its end and try again.`,
     );
     for (const verb of ['suspend', 'resume'] as const) {
-      await expect(app.core.tenants[verb](id)).rejects.toEqual(unfinished);
+      await expect(app.core.tenants[verb](editor, id)).rejects.toEqual(unfinished);
     }
-    await expect(app.core.tenants.restore(id)).rejects.toEqual(
+    await expect(app.core.tenants.restore(editor, id)).rejects.toEqual(
       new InvalidStateError('The tenant is not deleted; there is nothing to restore.'),
     );
-    await expect(app.core.operations.retry(operation.id)).rejects.toEqual(
+    await expect(app.core.operations.retry(editor, operation.id)).rejects.toEqual(
       new InvalidStateError('Only a failed operation can be retried; this one is PENDING.'),
     );
-    const { name, tier } = await app.core.tenants.update({ id, name: 'Renamed', tier: 'gold' });
+    const { name, tier } = await app.core.tenants.update(editor, { id, name: 'Renamed', tier: 'gold' });
     expect([name, tier]).toEqual(['Renamed', 'gold']);
   });
 
   test('a deletion ends it at once', async () => {
     const id = await activeTenant(app);
-    const { operation } = await app.core.tenants.suspend(id);
+    const { operation } = await app.core.tenants.suspend(editor, id);
     const { operation: cancelling } = await cancel(operation.id);
-    expect((await app.core.tenants.remove(id)).operation).toMatchObject({ kind: 'DELETE', state: 'PENDING' });
+    expect((await app.core.tenants.remove(editor, id)).operation).toMatchObject({
+      kind: 'DELETE',
+      state: 'PENDING',
+    });
     expect(await app.core.operations.find(operation.id)).toEqual({
       ...cancelling,
       lastSequence: cancelling.lastSequence + 1,
@@ -198,11 +201,11 @@ test('what is cancelled before a worker took it is as it was, and as it should b
   {
     await using worker = await startCore({ database });
     const { tenants } = worker.core;
-    type Change = (id: string) => Promise<{ tenant: { id: string } }>;
+    type Change = (by: typeof editor, id: string) => Promise<{ tenant: { id: string } }>;
     const after = async (change: Change, id: Promise<string> | string = '', failing?: string) => {
       const tenantId = await id;
       if (failing) await refuse(failing);
-      const { tenant } = await change(tenantId);
+      const { tenant } = await change(editor, tenantId);
       await settled(worker, tenant.id);
       await mend();
       return tenant.id;
@@ -222,7 +225,7 @@ test('what is cancelled before a worker took it is as it was, and as it should b
     ];
     await worker[Symbol.asyncDispose]();
     for (const [name, id, verb] of prepared) {
-      await cancel((await idle.core.tenants[verb](id)).operation.id, idle);
+      await cancel((await idle.core.tenants[verb](editor, id)).operation.id, idle);
       ids.set(name, id);
     }
   }
@@ -275,7 +278,7 @@ describe('what belongs to somebody else is not touched by an undoing', () => {
     await settled(worker, tenant.id);
     const login = `${schemaOf(tenant.id)}_app`;
     await administrator.query(`COMMENT ON ROLE ${login} IS 'another registry'; ALTER ROLE ${login} NOLOGIN`);
-    const { operation } = await idle.core.tenants.suspend(tenant.id);
+    const { operation } = await idle.core.tenants.suspend(editor, tenant.id);
     const failed = { state: 'FAILED', error: `the role ${login} exists and is not this registry's` };
     expect((await settled(worker, tenant.id)).operation).toMatchObject(failed);
     await cancel(operation.id, idle);

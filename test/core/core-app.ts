@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import type { Core } from '../../src/core/core.ts';
-import type { Principal } from '../../src/core/model.ts';
+import { actor } from '../support/actor.ts';
 import { startTestApp, type TestApp, type TestAppOptions } from '../support/app.ts';
 import { eventually } from '../support/eventually.ts';
 
@@ -28,7 +28,7 @@ export async function startCore(options: TestAppOptions = {}): Promise<CoreApp> 
   };
 }
 
-export const editor: Principal = { subject: 'an editor', role: 'editor' };
+export const editor = actor('editor', 'an editor');
 
 /** What a tenant is created from, different each time. */
 export function newTenant() {

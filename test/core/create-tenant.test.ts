@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { IdempotencyConflictError, SubdomainTakenError, ValidationError } from '../../src/core/errors.ts';
 import { plain } from '../db/registry-fixture.ts';
+import { actor } from '../support/actor.ts';
 import { asAdministrator } from '../support/database.ts';
 import { type CoreApp, countAll, editor, newTenant, outcomes, startCore } from './core-app.ts';
 
@@ -147,8 +148,8 @@ describe('an idempotency key', () => {
   test('with the same input answers the tenant and its newest operation as they are now', async () => {
     const input = keyed();
     const first = await app.core.tenants.create(editor, input);
-    const renamed = await app.core.tenants.update({ id: first.tenant.id, name: 'Renamed' });
-    const removed = await app.core.tenants.remove(first.tenant.id);
+    const renamed = await app.core.tenants.update(editor, { id: first.tenant.id, name: 'Renamed' });
+    const removed = await app.core.tenants.remove(editor, first.tenant.id);
     const before = await countAll(app);
     const written = { ...input, name: ` ${input.name}`, contactEmail: input.contactEmail.toUpperCase() };
     const again = await app.core.tenants.create(editor, written);
@@ -181,7 +182,7 @@ describe('an idempotency key', () => {
     const input = keyed();
     const first = await app.core.tenants.create(editor, input);
     const other = { ...newTenant(), idempotencyKey: input.idempotencyKey };
-    const second = await app.core.tenants.create({ subject: 'another editor', role: 'editor' }, other);
+    const second = await app.core.tenants.create(actor('editor', 'another editor'), other);
     expect(second.tenant.id).not.toBe(first.tenant.id);
     expect((await app.core.tenants.create(editor, input)).tenant.id).toBe(first.tenant.id);
   });

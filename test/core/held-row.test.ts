@@ -38,7 +38,7 @@ test('whoever holds a row for ever holds up the changes of that tenant for a whi
   await holder.query('SELECT FROM tenants WHERE id = $1 FOR UPDATE', [tenant.id]);
 
   const changes = outcomes(
-    Array.from({ length: 5 }, () => tenants.update({ id: tenant.id, name: 'Held up' })),
+    Array.from({ length: 5 }, () => tenants.update(editor, { id: tenant.id, name: 'Held up' })),
   );
   const waiting = `SELECT FROM pg_stat_activity WHERE application_name = 'held' AND wait_event_type = 'Lock'`;
   await eventually(
@@ -50,6 +50,6 @@ test('whoever holds a row for ever holds up the changes of that tenant for a whi
   await tenants.create(editor, newTenant());
   expect(await changes).toEqual(Array(5).fill('UNAVAILABLE'));
   await holder.query('ROLLBACK');
-  const after = await tenants.update({ id: tenant.id, name: 'Free' });
+  const after = await tenants.update(editor, { id: tenant.id, name: 'Free' });
   expect(after).toMatchObject({ name: 'Free', version: tenant.version + 1 });
 });

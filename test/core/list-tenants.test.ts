@@ -41,7 +41,7 @@ beforeAll(async () => {
       new Date(Date.UTC(2026, 0, 1 + Math.floor(index / 3))),
       index % 4 === 0 ? 'ACTIVE' : 'PROVISIONING',
     ]);
-    if (name === 'zed') await app.core.tenants.remove(tenant.id);
+    if (name === 'zed') await app.core.tenants.remove(editor, tenant.id);
   }
 });
 afterAll(() => app?.[Symbol.asyncDispose]());

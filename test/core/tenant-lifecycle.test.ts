@@ -38,7 +38,7 @@ describe('a deletion', () => {
     const input = newTenant();
     const id = await activeTenant(app, input);
     const before = await app.core.tenants.get(id);
-    const { tenant, operation, changed } = await app.core.tenants.remove(id.toUpperCase());
+    const { tenant, operation, changed } = await app.core.tenants.remove(editor, id.toUpperCase());
     expect(changed).toBe(true);
     expect(plain(tenant)).toEqual({
       ...(plain(before) as object),
@@ -60,7 +60,7 @@ describe('a deletion', () => {
       `UPDATE operations SET state = 'RUNNING', fence = 4, lease_until = now() + interval '1 hour' WHERE id = $1`,
       [operation.id],
     );
-    await app.core.tenants.remove(tenant.id);
+    await app.core.tenants.remove(editor, tenant.id);
     expect(await app.core.operations.find(operation.id)).toMatchObject({
       state: 'CANCELLED',
       fence: 5,
@@ -76,22 +76,24 @@ describe('a deletion', () => {
 
   test('of a deleted tenant changes nothing', async () => {
     const { tenant } = await create();
-    const first = await app.core.tenants.remove(tenant.id);
+    const first = await app.core.tenants.remove(editor, tenant.id);
     const before = await countAll(app);
-    const second = await app.core.tenants.remove(tenant.id);
+    const second = await app.core.tenants.remove(editor, tenant.id);
     expect(plain(second)).toEqual({ tenant: plain(first.tenant), operation: null, changed: false });
     expect(await countAll(app)).toEqual(before);
   });
 
   test('asked for by twenty at once happens once', async () => {
     const { tenant } = await create();
-    const all = await Promise.all(Array.from({ length: 20 }, () => app.core.tenants.remove(tenant.id)));
+    const all = await Promise.all(
+      Array.from({ length: 20 }, () => app.core.tenants.remove(editor, tenant.id)),
+    );
     expect(all.filter(({ changed }) => changed)).toHaveLength(1);
     expect((await events(tenant.id)).map(({ sequence }) => sequence)).toEqual([1, 2, 3]);
   });
 
   test('of an unknown tenant finds none', async () => {
-    await expect(app.core.tenants.remove(randomUUID())).rejects.toEqual(new NotFoundError('tenant'));
+    await expect(app.core.tenants.remove(editor, randomUUID())).rejects.toEqual(new NotFoundError('tenant'));
   });
 });
 
@@ -99,7 +101,7 @@ describe('a restoration', () => {
   async function deleted(status: string, input = newTenant()): Promise<string> {
     const id = await activeTenant(app, input);
     await app.sql('UPDATE tenants SET status = $2 WHERE id = $1', [id, status]);
-    await app.core.tenants.remove(id);
+    await app.core.tenants.remove(editor, id);
     await finish(id);
     return id;
   }
@@ -107,7 +109,7 @@ describe('a restoration', () => {
   test.each(['ACTIVE', 'INACTIVE'])('brings the subdomain back and keeps the status %s', async (status) => {
     const input = newTenant();
     const id = await deleted(status, input);
-    const { tenant, operation } = await app.core.tenants.restore(id);
+    const { tenant, operation } = await app.core.tenants.restore(editor, id);
     expect(tenant).toMatchObject({ id, subdomain: input.subdomain, status, deletedAt: null });
     expect(operation).toMatchObject({ kind: 'RESTORE', state: 'PENDING' });
     expect((await app.core.tenants.findBySubdomain(input.subdomain))?.id).toBe(id);
@@ -115,7 +117,7 @@ describe('a restoration', () => {
 
   test.each(['PROVISIONING', 'ERROR'])('provisions anew what was %s and never came up', async (status) => {
     const id = await deleted(status);
-    const { tenant, operation } = await app.core.tenants.restore(id);
+    const { tenant, operation } = await app.core.tenants.restore(editor, id);
     expect(tenant).toMatchObject({ status: 'PROVISIONING', deletedAt: null });
     expect(operation).toMatchObject({ kind: 'PROVISION', state: 'PENDING' });
   });
@@ -124,36 +126,40 @@ describe('a restoration', () => {
     const input = newTenant();
     const id = await deleted('ACTIVE', input);
     await create(input);
-    await expect(app.core.tenants.restore(id)).rejects.toEqual(new SubdomainTakenError(input.subdomain));
+    await expect(app.core.tenants.restore(editor, id)).rejects.toEqual(
+      new SubdomainTakenError(input.subdomain),
+    );
     await app.sql(
       `UPDATE operations SET state = 'RUNNING', finished_at = NULL WHERE tenant_id = $1 AND kind = 'DELETE'`,
       [id],
     );
-    await expect(app.core.tenants.restore(id)).rejects.toEqual(new SubdomainTakenError(input.subdomain));
+    await expect(app.core.tenants.restore(editor, id)).rejects.toEqual(
+      new SubdomainTakenError(input.subdomain),
+    );
     expect(await app.core.tenants.find(id)).toBeNull();
   });
 
   test('is refused while the DELETE is unfinished', async () => {
     const id = await activeTenant(app);
-    await app.core.tenants.remove(id);
-    await expect(app.core.tenants.restore(id)).rejects.toEqual(unfinished('DELETE'));
+    await app.core.tenants.remove(editor, id);
+    await expect(app.core.tenants.restore(editor, id)).rejects.toEqual(unfinished('DELETE'));
   });
 
   test('of a tenant that is not deleted is refused', async () => {
-    await expect(app.core.tenants.restore(await activeTenant(app))).rejects.toEqual(
+    await expect(app.core.tenants.restore(editor, await activeTenant(app))).rejects.toEqual(
       new InvalidStateError('The tenant is not deleted; there is nothing to restore.'),
     );
   });
 
   test('of an unknown tenant finds none', async () => {
-    await expect(app.core.tenants.restore(randomUUID())).rejects.toEqual(new NotFoundError('tenant'));
+    await expect(app.core.tenants.restore(editor, randomUUID())).rejects.toEqual(new NotFoundError('tenant'));
   });
 
   test('of twenty deleted tenants with one subdomain at once succeeds for one', async () => {
     const { subdomain } = newTenant();
     const ids: string[] = [];
     for (let n = 0; n < 20; n++) ids.push(await deleted('ACTIVE', { ...newTenant(), subdomain }));
-    expect(await outcomes(ids.map((id) => app.core.tenants.restore(id)))).toEqual([
+    expect(await outcomes(ids.map((id) => app.core.tenants.restore(editor, id)))).toEqual([
       ...Array(19).fill('SUBDOMAIN_TAKEN'),
       'done',
     ]);
@@ -163,11 +169,11 @@ describe('a restoration', () => {
 describe('suspending and resuming', () => {
   test('start an operation; the status changes with its end', async () => {
     const id = await activeTenant(app);
-    const suspended = await app.core.tenants.suspend(id);
+    const suspended = await app.core.tenants.suspend(editor, id);
     expect(suspended.operation).toMatchObject({ kind: 'SUSPEND', state: 'PENDING' });
     expect(suspended.tenant).toMatchObject({ status: 'ACTIVE', operationId: suspended.operation.id });
     await finish(id, 'SUCCEEDED', 'INACTIVE');
-    const resumed = await app.core.tenants.resume(id);
+    const resumed = await app.core.tenants.resume(editor, id);
     expect(resumed.operation).toMatchObject({ kind: 'RESUME', state: 'PENDING' });
     expect(resumed.tenant).toMatchObject({ status: 'INACTIVE', operationId: resumed.operation.id });
   });
@@ -179,22 +185,22 @@ describe('suspending and resuming', () => {
   ] as const)('%s of what is %s is refused', async (verb, status, message) => {
     const id = await activeTenant(app);
     await app.sql('UPDATE tenants SET status = $2 WHERE id = $1', [id, status]);
-    await expect(app.core.tenants[verb](id)).rejects.toEqual(new InvalidStateError(message));
+    await expect(app.core.tenants[verb](editor, id)).rejects.toEqual(new InvalidStateError(message));
   });
 
   test('are refused while an operation is unfinished, for deleted and for unknown tenants', async () => {
     const id = await activeTenant(app);
-    await app.core.tenants.suspend(id);
-    await expect(app.core.tenants.suspend(id)).rejects.toEqual(unfinished('SUSPEND'));
-    await app.core.tenants.remove(id);
+    await app.core.tenants.suspend(editor, id);
+    await expect(app.core.tenants.suspend(editor, id)).rejects.toEqual(unfinished('SUSPEND'));
+    await app.core.tenants.remove(editor, id);
     for (const unknown of [id, randomUUID()]) {
-      await expect(app.core.tenants.resume(unknown)).rejects.toEqual(new NotFoundError('tenant'));
+      await expect(app.core.tenants.resume(editor, unknown)).rejects.toEqual(new NotFoundError('tenant'));
     }
   });
 
   test('asked for by twenty at once starts one operation', async () => {
     const id = await activeTenant(app);
-    const all = Array.from({ length: 20 }, () => app.core.tenants.suspend(id));
+    const all = Array.from({ length: 20 }, () => app.core.tenants.suspend(editor, id));
     expect(await outcomes(all)).toEqual([...Array(19).fill('INVALID_STATE'), 'done']);
   });
 });
@@ -212,7 +218,7 @@ describe('a retry', () => {
     );
     await app.sql('UPDATE operations SET attempt = 5 WHERE id = $1', [operation.id]);
     await finish(tenant.id, 'FAILED', 'ERROR');
-    const retried = await app.core.operations.retry(operation.id.toUpperCase());
+    const retried = await app.core.operations.retry(editor, operation.id.toUpperCase());
     expect(retried.operation).toMatchObject({
       id: operation.id,
       state: 'PENDING',
@@ -238,28 +244,30 @@ describe('a retry', () => {
 
   test('of a failed SUSPEND leaves the status alone', async () => {
     const id = await activeTenant(app);
-    const { operation } = await app.core.tenants.suspend(id);
+    const { operation } = await app.core.tenants.suspend(editor, id);
     await finish(id, 'FAILED');
-    expect((await app.core.operations.retry(operation.id)).tenant.status).toBe('ACTIVE');
+    expect((await app.core.operations.retry(editor, operation.id)).tenant.status).toBe('ACTIVE');
   });
 
   test('is refused of what did not fail, of what is not the newest, and of the unknown', async () => {
     const { tenant, operation } = await create();
-    await expect(app.core.operations.retry(operation.id)).rejects.toEqual(
+    await expect(app.core.operations.retry(editor, operation.id)).rejects.toEqual(
       new InvalidStateError('Only a failed operation can be retried; this one is PENDING.'),
     );
     await finish(tenant.id, 'FAILED', 'ERROR');
-    await app.core.tenants.remove(tenant.id);
-    await expect(app.core.operations.retry(operation.id)).rejects.toEqual(
+    await app.core.tenants.remove(editor, tenant.id);
+    await expect(app.core.operations.retry(editor, operation.id)).rejects.toEqual(
       new InvalidStateError('Only the newest operation of a tenant can be retried.'),
     );
-    await expect(app.core.operations.retry(randomUUID())).rejects.toEqual(new NotFoundError('operation'));
+    await expect(app.core.operations.retry(editor, randomUUID())).rejects.toEqual(
+      new NotFoundError('operation'),
+    );
   });
 
   test('asked for by twenty at once happens once', async () => {
     const { tenant, operation } = await create();
     await finish(tenant.id, 'FAILED', 'ERROR');
-    const all = Array.from({ length: 20 }, () => app.core.operations.retry(operation.id));
+    const all = Array.from({ length: 20 }, () => app.core.operations.retry(editor, operation.id));
     expect(await outcomes(all)).toEqual([...Array(19).fill('INVALID_STATE'), 'done']);
     expect((await events(tenant.id)).map(({ sequence }) => sequence)).toEqual([1, 2]);
   });

@@ -9,6 +9,7 @@ import {
   VersionConflictError,
 } from '../../src/core/errors.ts';
 import { plain } from '../db/registry-fixture.ts';
+import { actor } from '../support/actor.ts';
 import {
   activeTenant,
   type CoreApp,
@@ -33,7 +34,7 @@ describe('an update', () => {
   test('changes what is given, at the next version', async () => {
     const before = await create();
     const { subdomain } = newTenant();
-    const after = await app.core.tenants.update({
+    const after = await app.core.tenants.update(editor, {
       id: before.id.toUpperCase(),
       name: ' New name ',
       subdomain: subdomain.toUpperCase(),
@@ -58,21 +59,23 @@ describe('an update', () => {
     ['nulls alone', { name: null, subdomain: null, contactEmail: null, tier: null, expectedVersion: null }],
   ])('of %s changes nothing', async (_, changes) => {
     const before = await create();
-    expect(plain(await app.core.tenants.update({ id: before.id, ...changes }))).toEqual(plain(before));
+    expect(plain(await app.core.tenants.update(editor, { id: before.id, ...changes }))).toEqual(
+      plain(before),
+    );
   });
 
   test('to what is there already changes nothing', async () => {
     const input = newTenant();
     const before = await create(input);
-    expect(plain(await app.core.tenants.update({ id: before.id, ...input, tier: 'standard' }))).toEqual(
-      plain(before),
-    );
+    expect(
+      plain(await app.core.tenants.update(editor, { id: before.id, ...input, tier: 'standard' })),
+    ).toEqual(plain(before));
   });
 
   test('of the case of an address alone is counted too', async () => {
     const before = await create();
     const contactEmail = before.contactEmail.toUpperCase();
-    const after = await app.core.tenants.update({ id: before.id, contactEmail });
+    const after = await app.core.tenants.update(editor, { id: before.id, contactEmail });
     expect(after).toMatchObject({
       contactEmail,
       contactEmailIndex: before.contactEmailIndex,
@@ -82,16 +85,20 @@ describe('an update', () => {
 
   test('to a taken subdomain is refused and leaves the rest unchanged too', async () => {
     const [before, other] = [await create(), await create()];
-    const taken = app.core.tenants.update({ id: before.id, name: 'Half', subdomain: other.subdomain });
+    const taken = app.core.tenants.update(editor, {
+      id: before.id,
+      name: 'Half',
+      subdomain: other.subdomain,
+    });
     await expect(taken).rejects.toEqual(new SubdomainTakenError(other.subdomain));
     expect(plain(await app.core.tenants.get(before.id))).toEqual(plain(before));
   });
 
   test('of an unknown or deleted tenant finds none', async () => {
     const { id } = await create();
-    await app.core.tenants.remove(id);
+    await app.core.tenants.remove(editor, id);
     for (const unknown of [id, randomUUID()]) {
-      await expect(app.core.tenants.update({ id: unknown, name: 'x' })).rejects.toEqual(
+      await expect(app.core.tenants.update(editor, { id: unknown, name: 'x' })).rejects.toEqual(
         new NotFoundError('tenant'),
       );
     }
@@ -99,7 +106,7 @@ describe('an update', () => {
 
   test('goes through while an operation is unfinished', async () => {
     const { id, status } = await create();
-    expect(await app.core.tenants.update({ id, name: 'Meanwhile' })).toMatchObject({
+    expect(await app.core.tenants.update(editor, { id, name: 'Meanwhile' })).toMatchObject({
       name: 'Meanwhile',
       status,
     });
@@ -109,7 +116,7 @@ describe('an update', () => {
 describe('an expected version', () => {
   test('that is the present one lets the update through', async () => {
     const { id, version } = await create();
-    const after = await app.core.tenants.update({ id, expectedVersion: version, name: 'Expected' });
+    const after = await app.core.tenants.update(editor, { id, expectedVersion: version, name: 'Expected' });
     expect(after.version).toBe(version + 1);
   });
 
@@ -117,7 +124,7 @@ describe('an expected version', () => {
     const before = await create();
     const { id } = before;
     for (const expectedVersion of [before.version + 1, 2_147_483_647]) {
-      const stale = app.core.tenants.update({ id, expectedVersion, name: 'Stale' });
+      const stale = app.core.tenants.update(editor, { id, expectedVersion, name: 'Stale' });
       await expect(stale).rejects.toEqual(new VersionConflictError(expectedVersion, before.version));
       await expect(stale).rejects.toMatchObject({ currentVersion: before.version });
     }
@@ -127,7 +134,7 @@ describe('an expected version', () => {
   test('lets one of twenty updates at once through', async () => {
     const { id, version } = await create();
     const all = Array.from({ length: 20 }, (_, n) =>
-      app.core.tenants.update({ id, expectedVersion: version, name: `Number ${n}` }),
+      app.core.tenants.update(editor, { id, expectedVersion: version, name: `Number ${n}` }),
     );
     expect(await outcomes(all)).toEqual([...Array(19).fill('VERSION_CONFLICT'), 'done']);
     expect((await app.core.tenants.get(id)).version).toBe(version + 1);
@@ -135,7 +142,9 @@ describe('an expected version', () => {
 
   test('left out lets all of them through, one version each', async () => {
     const { id, version } = await create();
-    const all = Array.from({ length: 20 }, (_, n) => app.core.tenants.update({ id, name: `Number ${n}` }));
+    const all = Array.from({ length: 20 }, (_, n) =>
+      app.core.tenants.update(editor, { id, name: `Number ${n}` }),
+    );
     const versions = (await Promise.all(all)).map((tenant) => tenant.version - version);
     expect(versions.sort((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, n) => n + 1));
   });
@@ -145,14 +154,14 @@ describe('a status in an update', () => {
   test('that is the present one changes nothing, whoever sends it', async () => {
     const before = await create();
     for (const role of ['viewer', 'editor', 'admin'] as const) {
-      const after = await app.core.tenants.update({ id: before.id }, 'PROVISIONING', role);
+      const after = await app.core.tenants.update(actor(role, 'test'), { id: before.id }, 'PROVISIONING');
       expect(plain(after)).toEqual(plain(before));
     }
   });
 
   test('starts a SUSPEND in the transaction that renames, and answers the status as it is then', async () => {
     const id = await activeTenant(app);
-    const after = await app.core.tenants.update({ id, name: 'Both' }, 'INACTIVE', 'admin');
+    const after = await app.core.tenants.update(actor('admin', 'test'), { id, name: 'Both' }, 'INACTIVE');
     expect(after).toMatchObject({ name: 'Both', status: 'ACTIVE' });
     expect(await app.core.operations.find(after.operationId ?? '')).toMatchObject({
       tenantId: id,
@@ -164,7 +173,7 @@ describe('a status in an update', () => {
   test.each(['viewer', 'editor'] as const)('is refused from a %s, with the rename', async (role) => {
     const id = await activeTenant(app);
     const before = await countAll(app);
-    const refused = app.core.tenants.update({ id, name: 'Both' }, 'INACTIVE', role);
+    const refused = app.core.tenants.update(actor(role, 'test'), { id, name: 'Both' }, 'INACTIVE');
     await expect(refused).rejects.toBeInstanceOf(ForbiddenError);
     expect((await app.core.tenants.get(id)).name).not.toBe('Both');
     expect(await countAll(app)).toEqual(before);
@@ -172,14 +181,18 @@ describe('a status in an update', () => {
 
   test.each(['ERROR', 'PROVISIONING'] as const)('cannot be set to %s', async (status) => {
     const id = await activeTenant(app);
-    await expect(app.core.tenants.update({ id }, status, 'admin')).rejects.toEqual(
+    await expect(app.core.tenants.update(actor('admin', 'test'), { id }, status)).rejects.toEqual(
       new InvalidStateError(`A tenant cannot be set to ${status.toLowerCase()}; it is active.`),
     );
   });
 
   test('is refused while an operation is unfinished, with the rename', async () => {
     const before = await create();
-    const refused = app.core.tenants.update({ id: before.id, name: 'Both' }, 'ACTIVE', 'admin');
+    const refused = app.core.tenants.update(
+      actor('admin', 'test'),
+      { id: before.id, name: 'Both' },
+      'ACTIVE',
+    );
     await expect(refused).rejects.toBeInstanceOf(InvalidStateError);
     expect(plain(await app.core.tenants.get(before.id))).toEqual(plain(before));
   });
@@ -194,7 +207,7 @@ test('two renames that wait for each other both get an answer', async () => {
     await other.query(`SET deadlock_timeout = '1h'; BEGIN`);
     const free = newTenant().subdomain;
     await other.query('UPDATE tenants SET subdomain = $2 WHERE id = $1', [theirs.id, free]);
-    const ours = app.core.tenants.update({ id: mine.id, subdomain: theirs.subdomain });
+    const ours = app.core.tenants.update(editor, { id: mine.id, subdomain: theirs.subdomain });
     await untilWaiting(app, 1);
     await other.query('UPDATE tenants SET tier = $2 WHERE id = $1', [mine.id, 'other']);
     await other.query('COMMIT');

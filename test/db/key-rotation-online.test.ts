@@ -31,7 +31,7 @@ function startWriter(core: Core) {
       written.set(id, { contactEmail: input.contactEmail, version: 1 });
       for (const [changed, { version }] of [...written].slice(-3)) {
         const contactEmail = `${randomBytes(6).toString('hex')}@example.com`;
-        await core.tenants.update({ id: changed, contactEmail });
+        await core.tenants.update(editor, { id: changed, contactEmail });
         written.set(changed, { contactEmail, version: version + 1 });
       }
     }

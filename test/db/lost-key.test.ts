@@ -67,10 +67,10 @@ describe('an address under a key that is', () => {
   test('missing does not hold up other changes, and another address takes its place', async () => {
     const { id } = await create();
     await loseContact(id, 'lost');
-    const renamed = await app.core.tenants.update({ id, name: 'Renamed' });
+    const renamed = await app.core.tenants.update(editor, { id, name: 'Renamed' });
     expect(renamed.name).toBe('Renamed');
     expect(() => renamed.contactEmail).toThrow(new MissingKeyError('lost', id));
-    await app.core.tenants.update({ id, contactEmail: 'new@example.com' });
+    await app.core.tenants.update(editor, { id, contactEmail: 'new@example.com' });
     expect((await app.core.tenants.get(id)).contactEmail).toBe('new@example.com');
   });
 });
@@ -92,9 +92,9 @@ describe('a stored password', () => {
       new MissingKeyError('lost', id),
     );
     expect(await use(other)).toEqual([{ one: 1 }]);
-    await app.core.tenants.remove(id);
+    await app.core.tenants.remove(editor, id);
     await settled(app, id);
-    await app.core.tenants.restore(id);
+    await app.core.tenants.restore(editor, id);
     const { operation } = await settled(app, id);
     expect(operation).toMatchObject({ kind: 'RESTORE', state: 'FAILED', error: lacking });
   });

@@ -245,7 +245,7 @@ describe('a step that fails', () => {
 
   test('of another operation leaves the status alone', async () => {
     tenantId = await activeTenant(app);
-    operationId = (await app.core.tenants.suspend(tenantId)).operation.id;
+    operationId = (await app.core.tenants.suspend(editor, tenantId)).operation.id;
     const taken = await take();
     expect(await journal.fail(taken, 0, 'because', null)).toMatchObject({
       operationState: 'FAILED',
@@ -263,8 +263,8 @@ describe('a runner that lost its operation writes nothing any more', () => {
         await take();
       },
     ],
-    ['to a deletion', () => app.core.tenants.remove(tenantId)],
-    ['to a cancellation', () => app.core.operations.cancel(operationId)],
+    ['to a deletion', () => app.core.tenants.remove(editor, tenantId)],
+    ['to a cancellation', () => app.core.operations.cancel(editor, operationId)],
   ])('%s', async (_, lose) => {
     const taken = await take();
     await journal.begin(taken, 0);
@@ -303,8 +303,8 @@ describe('a runner that lost its operation writes nothing any more', () => {
     await atWork.promise;
     // While the step holds all that it holds, the lease can be renewed, and the tenant changed and deleted.
     expect(await journal.renew(taken)).toBe(true);
-    await app.core.tenants.update({ id: tenantId, name: 'Meanwhile' });
-    await app.core.tenants.remove(tenantId);
+    await app.core.tenants.update(editor, { id: tenantId, name: 'Meanwhile' });
+    await app.core.tenants.remove(editor, tenantId);
     const before = await written();
     goOn.resolve();
     await fencedOff;
@@ -320,7 +320,7 @@ describe('an operation that is cancelled', () => {
     await journal.begin(runner, 0);
     await journal.perform(runner, 0, 1, nothing);
     await journal.perform(runner, 1, 2, nothing);
-    await app.core.operations.cancel(operationId);
+    await app.core.operations.cancel(editor, operationId);
 
     const taken = await take();
     expect(taken.operation).toMatchObject({ cancelling: true, state: 'RUNNING', attempt: 1, fence: 3 });
@@ -360,11 +360,11 @@ describe('an operation that is cancelled', () => {
     const runner = await take();
     await journal.begin(runner, 0);
     await journal.perform(runner, 0, 1, nothing);
-    await app.core.operations.cancel(operationId);
+    await app.core.operations.cancel(editor, operationId);
     const taken = await take();
     await journal.begin(taken, 0);
     expect(await journal.fail(taken, 0, 'because', null)).toMatchObject({ operationState: 'FAILED' });
-    const { operation } = await app.core.operations.retry(operationId);
+    const { operation } = await app.core.operations.retry(editor, operationId);
     expect(operation).toMatchObject({ state: 'PENDING', cancelling: true, attempt: 0 });
     const again = await take();
     expect(again.steps.map(({ status }) => status).slice(0, 2)).toEqual(['FAILED', 'IN_PROGRESS']);

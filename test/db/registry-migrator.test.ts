@@ -36,6 +36,7 @@ describe.each(postgresVersions)('$title', (version) => {
       const tables = await tablesOf(database.settings);
       expect(tables).toEqual([
         '_prisma_migrations',
+        'audit_entries',
         'encryption_keys',
         'idempotency_keys',
         'leases',

@@ -9,6 +9,7 @@ const schemaFile = join(import.meta.dirname, '../../prisma/schema.prisma');
 
 /** What the migrations add that the schema language cannot say. */
 const beyondTheLanguage = [
+  'index audit_entries_refused_idx',
   'index operations_failed_idx',
   'index operations_unfinished_key',
   'index registry_single_row_key',

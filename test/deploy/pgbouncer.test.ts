@@ -75,12 +75,12 @@ describe.skipIf(pgbouncerMissing !== null).each(postgresVersions)('PgBouncer bef
       const tenant = await app.provision();
       await using session = await throughPooler(tenant);
       await session.query('BEGIN');
-      await app.core.tenants.suspend(tenant.id);
+      await app.core.tenants.suspend(editor, tenant.id);
       expect((await settled(app, tenant.id)).tenant.status).toBe('INACTIVE');
       await expect(session.query('SELECT FROM users')).rejects.toThrow();
       await expect(throughPooler(tenant)).rejects.toThrow('no such user');
       expect((await backends()).filter(({ usename }) => usename === tenant.names.app)).toEqual([]);
-      await app.core.tenants.resume(tenant.id);
+      await app.core.tenants.resume(editor, tenant.id);
       expect((await settled(app, tenant.id)).tenant.status).toBe('ACTIVE');
       await using again = await eventually(() => throughPooler(tenant), deadlineMs);
       await again.query('SELECT FROM users');
@@ -90,10 +90,10 @@ describe.skipIf(pgbouncerMissing !== null).each(postgresVersions)('PgBouncer bef
       const tenant = await app.provision();
       await using session = await throughPooler(tenant);
       await session.query('SELECT FROM users');
-      await app.core.tenants.suspend(tenant.id);
+      await app.core.tenants.suspend(editor, tenant.id);
       await settled(app, tenant.id);
       await expect(session.query('SELECT FROM users')).rejects.toThrow();
-      await app.core.tenants.resume(tenant.id);
+      await app.core.tenants.resume(editor, tenant.id);
       await settled(app, tenant.id);
       // Not even now: the connection is gone.
       await expect(session.query('SELECT FROM users')).rejects.toThrow();

@@ -82,13 +82,13 @@ describe.each(postgresVersions)('the doctor on $title', (version) => {
 
     test('nothing of tenants that are as they should be: active, suspended, deleted', async () => {
       expect(await visit()).toEqual(healthy);
-      await app.core.tenants.suspend(tenant.id);
+      await app.core.tenants.suspend(editor, tenant.id);
       await settled(app, tenant.id);
       expect(await visit()).toEqual(healthy);
-      await app.core.tenants.remove(tenant.id);
+      await app.core.tenants.remove(editor, tenant.id);
       await settled(app, tenant.id);
       expect(await visit()).toEqual(healthy);
-      await app.core.tenants.restore(tenant.id);
+      await app.core.tenants.restore(editor, tenant.id);
       await settled(app, tenant.id);
       expect(await visit({ fix: true })).toEqual(healthy);
     });
@@ -199,7 +199,7 @@ describe.each(postgresVersions)('the doctor on $title', (version) => {
       sql.startsWith('CREATE ROLE') ? asRoleAdmin(sql) : drift(sql);
 
     test('and mends a login that is open though its tenant is suspended, and ends its sessions', async () => {
-      await app.core.tenants.suspend(tenant.id);
+      await app.core.tenants.suspend(editor, tenant.id);
       await settled(app, tenant.id);
       await drift('ALTER ROLE T_app LOGIN');
       await using session = await app.login(tenant);

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ProvisioningEvent } from '../../src/core/model.ts';
+import { editor } from '../core/core-app.ts';
 import { take } from '../http/graphql-client.ts';
 import { startTestApp, type TestApp } from '../support/app.ts';
 import { createTestDatabase } from '../support/database.ts';
@@ -83,7 +84,7 @@ describe.skipIf(redisMissing !== null)('fifty tenants at once', () => {
 
     // Nothing more comes of them, and the feed goes on.
     const [id = ''] = ids;
-    await api.core.tenants.remove(id);
+    await api.core.tenants.remove(editor, id);
     expect(await take(all, 'provisioningFeed', 1)).toMatchObject([
       { tenantId: id, sequence: total + 1, kind: 'DELETE' },
     ]);

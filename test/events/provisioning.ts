@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { operationSteps } from '../../src/core/operation-steps.ts';
 import { dataOf, graphqlClient, type Stream } from '../http/graphql-client.ts';
+import { actor } from '../support/actor.ts';
 import type { TestApp } from '../support/app.ts';
 import { asAdministrator } from '../support/database.ts';
 
@@ -21,7 +22,7 @@ export const contactEmail = 'owner-of-everything@example.com';
 
 /** Accepts a tenant. @returns its id */
 export async function create({ core }: Pick<TestApp, 'core'>, subdomain: string): Promise<string> {
-  const principal = { subject: 'test', role: 'admin' } as const;
+  const principal = actor('admin', 'test');
   const { tenant } = await core.tenants.create(principal, { name: subdomain, subdomain, contactEmail });
   return tenant.id;
 }

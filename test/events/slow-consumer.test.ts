@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { editor } from '../core/core-app.ts';
 import { startTestApp, type TestApp } from '../support/app.ts';
 import { asAdministrator } from '../support/database.ts';
 import { redisMissing, startRedis, type TestRedis } from '../support/redis.ts';
@@ -48,7 +49,7 @@ describe.skipIf(redisMissing !== null)('a consumer', () => {
     expect((await one.next()).value).toMatchObject({ sequence: 1 });
     expect((await many.next()).value).toMatchObject({ tenantId: other, sequence: 1 });
     await write(id, 2_500);
-    await app.core.tenants.remove(id);
+    await app.core.tenants.remove(editor, id);
 
     const seen: unknown[] = [];
     for (const _ of range(1, 2_502)) seen.push((await one.next()).value);

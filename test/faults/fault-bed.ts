@@ -78,5 +78,5 @@ export async function accept({ core }: Pick<CoreApp, 'core'>): Promise<string> {
 /** Cancels the tenant's newest operation. */
 export async function cancelNewest({ core }: Pick<CoreApp, 'core'>, tenantId: string): Promise<void> {
   const { operationId } = await core.tenants.get(tenantId, 'INCLUDE');
-  await core.operations.cancel(operationId ?? '');
+  await core.operations.cancel(editor, operationId ?? '');
 }

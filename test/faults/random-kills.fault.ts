@@ -2,6 +2,7 @@ import { randomInt } from 'node:crypto';
 import { expect, onTestFailed, test } from 'vitest';
 import { InvalidStateError } from '../../src/core/errors.ts';
 import type { ProvisioningEvent } from '../../src/core/model.ts';
+import { editor } from '../core/core-app.ts';
 import { eventually } from '../support/eventually.ts';
 import type { ServiceProcess } from '../support/process.ts';
 import { areGapless, eventsOf } from '../workers/worker-app.ts';
@@ -82,7 +83,7 @@ async function live(bed: FaultBed, id: string, { changes, end }: Life): Promise<
     }
     // Ends when the operation that is under way does.
     await eventsOf(bed, id);
-    await bed.core.tenants[change](id);
+    await bed.core.tenants[change](editor, id);
   }
   return end;
 }

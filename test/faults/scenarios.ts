@@ -1,4 +1,5 @@
 import type { StartableKind } from '../../src/core/operation-steps.ts';
+import { editor } from '../core/core-app.ts';
 import { eventsOf } from '../workers/worker-app.ts';
 import type { End } from './expect-sound.ts';
 import { accept, type FaultBed } from './fault-bed.ts';
@@ -43,13 +44,13 @@ export async function accepted(bed: FaultBed, kind: StartableKind, count: number
       // Ends when the operation does.
       await eventsOf(app, id);
       for (const change of before) {
-        await app.core.tenants[change](id);
+        await app.core.tenants[change](editor, id);
         await eventsOf(app, id);
       }
     }),
   );
   await withEach(ids, callers, async (id) => {
-    await bed.core.tenants[start](id);
+    await bed.core.tenants[start](editor, id);
   });
   return ids;
 }

@@ -286,7 +286,7 @@ describe('no lease', () => {
     };
     expect(await failureOf(take(randomUUID()))).toEqual(gone);
     const id = await provisioned();
-    await app.core.tenants.remove(id);
+    await app.core.tenants.remove(editor, id);
     expect(await failureOf(take(id))).toEqual(gone);
     expect(await failureOf(caller.unary(rpc.getPoolStats, { tenantId: id }))).toEqual(gone);
     await settled(app, id);
@@ -308,7 +308,7 @@ describe('no lease', () => {
       refused("The tenant's PROVISION operation is not finished; wait for its end and try again."),
     );
     const id = await activeTenant(idle);
-    const { operation } = await idle.core.tenants.suspend(id);
+    const { operation } = await idle.core.tenants.suspend(editor, id);
     expect(await failureOf(take(id, '', by))).toEqual(
       refused("The tenant's SUSPEND operation is not finished; wait for its end and try again."),
     );
@@ -343,7 +343,7 @@ describe('no lease', () => {
         code: 'FAILED_PRECONDITION',
         message: `The role ${role} exists and is not this registry's.`,
       });
-      await app.core.tenants.suspend(id);
+      await app.core.tenants.suspend(editor, id);
       expect((await settled(app, id)).tenant.status).toBe('INACTIVE');
       const { rows } = await administrator.query(
         `SELECT rolcanlogin, rolpassword, shobj_description(oid, 'pg_authid') AS mark FROM pg_authid WHERE rolname = $1`,
@@ -436,13 +436,13 @@ describe('without a release', () => {
     const id = await provisioned();
     const leases = [await take(id), await take(id)];
     await using first = await logIn(leases[0] as ConnectionResponse);
-    await app.core.tenants.suspend(id);
+    await app.core.tenants.suspend(editor, id);
     expect(await failureOf(take(id))).toMatchObject({ code: 'FAILED_PRECONDITION' });
     expect((await settled(app, id)).tenant.status).toBe('INACTIVE');
     expect(await first.isAlive()).toBe(false);
     expect(await leasesOf(id)).toEqual([]);
     for (const lease of leases) expect(await refusal(lease)).toBe(notPermitted);
-    await app.core.tenants.resume(id);
+    await app.core.tenants.resume(editor, id);
     expect((await settled(app, id)).tenant.status).toBe('ACTIVE');
     for (const lease of leases) {
       expect(await refusal(lease)).toBe(notPermitted);
@@ -456,11 +456,11 @@ describe('without a release', () => {
     const id = await provisioned();
     const lease = await take(id);
     await using holder = await logIn(lease);
-    await app.core.tenants.remove(id);
+    await app.core.tenants.remove(editor, id);
     await settled(app, id);
     expect(await holder.isAlive()).toBe(false);
     expect(await leasesOf(id)).toEqual([]);
-    await app.core.tenants.restore(id);
+    await app.core.tenants.restore(editor, id);
     expect((await settled(app, id)).tenant.status).toBe('ACTIVE');
     expect(await refusal(lease)).toBe(notPermitted);
   });
@@ -514,7 +514,7 @@ describe('at the same time', () => {
       await using lock = await lockTenant(database.settings, id);
       const asked = take(id);
       await eventually(async () => (await lock.waiting()) === 1, 10_000);
-      const suspended = app.core.tenants.suspend(id);
+      const suspended = app.core.tenants.suspend(editor, id);
       await eventually(async () => (await lock.waiting()) === 2, 10_000);
       return [asked, suspended];
     };

@@ -3,6 +3,7 @@ import { Registry } from 'prom-client';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { TenantServiceService as rpc } from '../../src/generated/proto/tenant/v1/tenant.ts';
 import { createGrpcServer } from '../../src/grpc/server.ts';
+import { actor } from '../support/actor.ts';
 import { startTestApp, type TestApp } from '../support/app.ts';
 import { serveAgain } from './extra-server.ts';
 import { connect, failureOf } from './grpc-client.ts';
@@ -18,7 +19,7 @@ afterAll(() => app[Symbol.asyncDispose]());
 
 async function create(subdomain: string): Promise<string> {
   const input = { name: 'Draining', subdomain, contactEmail: 'owner@example.com' };
-  const { tenant } = await app.core.tenants.create({ subject: 'test', role: 'admin' }, input);
+  const { tenant } = await app.core.tenants.create(actor('admin', 'test'), input);
   return tenant.id;
 }
 

@@ -6,6 +6,8 @@ import {
   TenantServiceService as rpc,
 } from '../../src/generated/proto/tenant/v1/tenant.ts';
 import { issueToken } from '../../src/http/token.ts';
+import { editor } from '../core/core-app.ts';
+import { actor } from '../support/actor.ts';
 import { startTestApp, type TestApp } from '../support/app.ts';
 import { serveAgain } from './extra-server.ts';
 import { all, type Caller, connect, failureOf, next } from './grpc-client.ts';
@@ -145,7 +147,7 @@ describe('a stream that waits for what comes', () => {
 
   async function createPending(subdomain: string): Promise<string> {
     const input = { name: 'Waiting', subdomain, contactEmail: 'owner@example.com' };
-    const { tenant } = await idle.core.tenants.create({ subject: 'test', role: 'admin' }, input);
+    const { tenant } = await idle.core.tenants.create(actor('admin', 'test'), input);
     return tenant.id;
   }
 
@@ -179,7 +181,7 @@ describe('a stream that waits for what comes', () => {
     const again = watch(renewed, id);
     const events = again[Symbol.asyncIterator]();
     expect(await next(events)).toMatchObject({ sequence: 1 });
-    await idle.core.tenants.remove(id);
+    await idle.core.tenants.remove(editor, id);
     expect(await next(events)).toMatchObject({ sequence: 2 });
     again.cancel();
   });
@@ -209,7 +211,7 @@ describe('a stream that waits for what comes', () => {
     using secondCaller = connect(second.address, null);
     const resumed = watch(secondCaller, id, begun?.sequence);
     const events = resumed[Symbol.asyncIterator]();
-    await idle.core.tenants.remove(id);
+    await idle.core.tenants.remove(editor, id);
     const more = [await next(events), await next(events)];
     expect(sequences(more)).toEqual([2, 3]);
     expect(more).toMatchObject([

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { lockTenant } from '../grpc/tenant-lock.ts';
+import { actor } from '../support/actor.ts';
 import { startTestApp, type TestApp } from '../support/app.ts';
 import { asAdministrator } from '../support/database.ts';
 import { type GraphqlClient, graphqlClient } from './graphql-client.ts';
@@ -248,10 +249,11 @@ describe('an error that nobody foresaw', () => {
 });
 
 test('a client that goes away ends its statement', async () => {
-  const { tenant } = await app.core.tenants.create(
-    { subject: 'test', role: 'admin' },
-    { name: 'Held', subdomain: 'held', contactEmail: 'owner@held.example' },
-  );
+  const { tenant } = await app.core.tenants.create(actor('admin', 'test'), {
+    name: 'Held',
+    subdomain: 'held',
+    contactEmail: 'owner@held.example',
+  });
   await using lock = await lockTenant(app.database, tenant.id);
   const abort = new AbortController();
   const rename = client.post(

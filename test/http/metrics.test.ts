@@ -6,6 +6,7 @@ import { createPool } from '../../src/db/pool.ts';
 import { createMetrics, type JobUsage } from '../../src/http/metrics.ts';
 import { activeTenant, type CoreApp, editor, newTenant, startCore } from '../core/core-app.ts';
 import { hold } from '../pools/pools-bed.ts';
+import { actor } from '../support/actor.ts';
 import { startTestApp, type TestApp } from '../support/app.ts';
 import { asAdministrator } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
@@ -52,10 +53,11 @@ test('a provisioning moves its counter, its duration and the subscription that w
   await moves('tenants_provisioned_total{status="success"}', 1, () =>
     moves('tenant_provisioning_duration_seconds_count', 1, () =>
       moves(count('subscription', 'ok'), 1, async () => {
-        const { tenant } = await app.core.tenants.create(
-          { subject: 'test', role: 'admin' },
-          { name: 'Counted', subdomain: 'counted', contactEmail: 'a@counted.example' },
-        );
+        const { tenant } = await app.core.tenants.create(actor('admin', 'test'), {
+          name: 'Counted',
+          subdomain: 'counted',
+          contactEmail: 'a@counted.example',
+        });
         using stream = await client.stream(
           'viewer',
           'subscription ($id: ID!) { tenantProvisioning(tenantId: $id) { step } }',
@@ -123,7 +125,7 @@ describe('the jobs', () => {
 
     const { tenant, operation } = await idle.core.tenants.create(editor, newTenant());
     await set(operation.id, `created_at = now() - interval '1 hour'`);
-    const suspension = await idle.core.tenants.suspend(finished);
+    const suspension = await idle.core.tenants.suspend(editor, finished);
     expect(await jobs()).toEqual({ ready: 2, running: 0, failed: 0, oldest: age });
     await set(operation.id, `attempt = 1, error = 'because', next_attempt_at = now() + interval '1 hour'`);
     expect(await jobs()).toEqual({ ready: 2, running: 0, failed: 0, oldest: age });
@@ -136,13 +138,13 @@ describe('the jobs', () => {
     await set(suspension.operation.id, fail);
     expect(await jobs()).toEqual({ ready: 0, running: 0, failed: 2, oldest: 0 });
 
-    await idle.core.operations.retry(operation.id);
+    await idle.core.operations.retry(editor, operation.id);
     expect(await jobs()).toEqual({ ready: 1, running: 0, failed: 1, oldest: age });
     await set(operation.id, fail);
-    const next = await idle.core.tenants.suspend(finished);
+    const next = await idle.core.tenants.suspend(editor, finished);
     await set(next.operation.id, `state = 'SUCCEEDED', finished_at = now()`);
     expect(await jobs()).toEqual({ ready: 0, running: 0, failed: 1, oldest: 0 });
-    const removal = await idle.core.tenants.remove(tenant.id);
+    const removal = await idle.core.tenants.remove(editor, tenant.id);
     expect(await jobs()).toEqual({ ready: 1, running: 0, failed: 0, oldest: expect.closeTo(0, -2) });
     await set(removal.operation?.id ?? '', fail);
     expect(await jobs()).toEqual({ ready: 0, running: 0, failed: 1, oldest: 0 });

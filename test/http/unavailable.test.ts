@@ -1,10 +1,12 @@
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
+import { createAudit } from '../../src/core/audit.ts';
 import { createLeases } from '../../src/core/leases.ts';
 import { createOperations } from '../../src/core/operations.ts';
 import { createTenants } from '../../src/core/tenants.ts';
 import { createRules } from '../../src/core/validation.ts';
 import { createWatch } from '../../src/core/watch.ts';
+import { createAuditStore } from '../../src/db/audit-store.ts';
 import { createEventHistory } from '../../src/db/event-history.ts';
 import { readJobStatistics } from '../../src/db/job-statistics.ts';
 import { createKeyRing } from '../../src/db/key-ring.ts';
@@ -70,6 +72,10 @@ test('a database that is out is UNAVAILABLE, over every kind of operation', asyn
             server: nowhere,
             endpoint: nowhere,
             durationMs: 1_000,
+          }),
+          audit: createAudit({
+            store: createAuditStore(pool),
+            onLoss: (_refusal, reason) => expect.unreachable(String(reason)),
           }),
         },
         prismaIncludingDeleted: includingDeleted,

@@ -26,13 +26,13 @@ describe('a tenant with open connections', () => {
     const held = await hold(pools, id);
     await pidFor(pools, id);
     expect(pools.usage(id)).toEqual({ active: 1, idle: 1, waiting: 0 });
-    await bed.app.core.tenants.suspend(id);
+    await bed.app.core.tenants.suspend(editor, id);
     await settled(bed.app, id);
     await expect(pidOf(held.session)).rejects.toThrow();
     await held.release();
     await expect(pidFor(pools, id)).rejects.toMatchObject(suspended);
     expect(await bed.sessions(id)).toEqual([]);
-    await bed.app.core.tenants.resume(id);
+    await bed.app.core.tenants.resume(editor, id);
     await settled(bed.app, id);
     expect([await pidFor(pools, id)]).toEqual(await bed.sessions(id));
   });
@@ -40,12 +40,12 @@ describe('a tenant with open connections', () => {
   test('that is deleted ends its borrowers and is not found, until it is restored', async () => {
     await using pools = bed.pools();
     const held = await hold(pools, id);
-    await bed.app.core.tenants.remove(id);
+    await bed.app.core.tenants.remove(editor, id);
     await settled(bed.app, id);
     await expect(pidOf(held.session)).rejects.toThrow();
     await held.release();
     await expect(pidFor(pools, id)).rejects.toMatchObject({ code: 'NOT_FOUND' });
-    await bed.app.core.tenants.restore(id);
+    await bed.app.core.tenants.restore(editor, id);
     await settled(bed.app, id);
     expect([await pidFor(pools, id)]).toEqual(await bed.sessions(id));
   });
@@ -92,7 +92,7 @@ describe('a tenant with open connections', () => {
       expect(each).rejects.toMatchObject(suspended),
     );
     await untilTotals(pools, { waiting: 2 });
-    await bed.app.core.tenants.suspend(id);
+    await bed.app.core.tenants.suspend(editor, id);
     await settled(bed.app, id);
     await held.release();
     await Promise.all(waiting);
@@ -133,7 +133,7 @@ test('from the acceptance of a suspension on nobody is let in, before a worker h
   const held = await hold(tenantPools, tenant.id);
   await tenantPools.withTenant(tenant.id, pidOf);
   expect(tenantPools.usage(tenant.id)).toEqual({ active: 1, idle: 1, waiting: 0 });
-  await idle.core.tenants.suspend(tenant.id);
+  await idle.core.tenants.suspend(editor, tenant.id);
   await eventually(() => tenantPools.usage(tenant.id).idle === 0, 10_000);
   await expect(tenantPools.withTenant(tenant.id, pidOf)).rejects.toMatchObject({
     code: 'INVALID_STATE',
@@ -146,12 +146,12 @@ test('from the acceptance of a suspension on nobody is let in, before a worker h
 });
 
 test('a suspended tenant’s password is rotated, and its login stays shut', async () => {
-  await bed.app.core.tenants.suspend(id);
+  await bed.app.core.tenants.suspend(editor, id);
   await inState(bed.app, id, 'SUCCEEDED');
   await bed.rotate(id);
   await using pools = bed.pools();
   await expect(pidFor(pools, id)).rejects.toMatchObject(suspended);
-  await bed.app.core.tenants.resume(id);
+  await bed.app.core.tenants.resume(editor, id);
   await settled(bed.app, id);
   expect(await pidFor(pools, id)).toBeGreaterThan(0);
 });

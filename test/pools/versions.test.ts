@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { tenantNames } from '../../src/workers/tenant-names.ts';
+import { editor } from '../core/core-app.ts';
 import { startVersionCluster } from '../db/version-cluster.ts';
 import { postgresVersions } from '../support/postgres-versions.ts';
 import { settled } from '../workers/worker-app.ts';
@@ -37,7 +38,7 @@ describe.each(postgresVersions)('$title', (version) => {
       const renewed = await pidFor(pools, a);
       expect(await bed.sessions(a)).toEqual([renewed]);
 
-      await bed.app.core.tenants.suspend(a);
+      await bed.app.core.tenants.suspend(editor, a);
       await settled(bed.app, a);
       expect(await bed.sessions(a)).toEqual([]);
       await expect(pidFor(pools, a)).rejects.toMatchObject({ code: 'INVALID_STATE' });

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Answer, type GraphqlClient, graphqlClient } from '../http/graphql-client.ts';
+import { actor } from '../support/actor.ts';
 import { startTestApp, type TestApp } from '../support/app.ts';
 
 let app: TestApp;
@@ -163,10 +164,11 @@ async function answer(query: string, variables: unknown): Promise<Answer['body']
 
 test('no value in any argument of any field is an internal error', async () => {
   // Something to find.
-  await app.core.tenants.create(
-    { subject: 'test', role: 'admin' },
-    { name: 'First', subdomain: 'first', contactEmail: 'first@example.com' },
-  );
+  await app.core.tenants.create(actor('admin', 'test'), {
+    name: 'First',
+    subdomain: 'first',
+    contactEmail: 'first@example.com',
+  });
   const calls = fc.oneof(
     ...operations.map(([query, variables]) => variables.map((given) => [query, given] as const)),
   );

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { operationSteps } from '../../src/core/operation-steps.ts';
 import { type GraphqlClient, graphqlClient } from '../http/graphql-client.ts';
+import { actor } from '../support/actor.ts';
 import { startTestApp, type TestApp } from '../support/app.ts';
 import { countStatements } from '../support/count-statements.ts';
 
@@ -9,7 +10,7 @@ let client: GraphqlClient;
 
 // In the order of creation.
 const names = ['Delta', 'alpha', 'Charlie', 'bravo', 'Echo'];
-const principal = { subject: 'test', role: 'admin' } as const;
+const principal = actor('admin', 'test');
 
 beforeAll(async () => {
   app = await startTestApp({ worker: false });
@@ -152,7 +153,7 @@ test("a tenant's operations, a page at a time", async () => {
     subdomain: 'busy',
     contactEmail: 'busy@paging.example',
   });
-  await app.core.tenants.remove(tenant.id);
+  await app.core.tenants.remove(principal, tenant.id);
   const query = `query ($id: ID!, $after: String) {
     tenant(id: $id, deleted: ONLY) {
       operations(first: 1, after: $after) {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Role } from '../../src/core/model.ts';
 import { type GraphqlClient, graphqlClient } from '../http/graphql-client.ts';
+import { actor } from '../support/actor.ts';
 import { startTestApp, type TestApp } from '../support/app.ts';
 
 let app: TestApp;
@@ -27,10 +28,11 @@ test('the schema is shown to nobody without a token', async () => {
 });
 
 test('the contact is shown to admins alone, whichever way one comes to the tenant', async () => {
-  const { tenant, operation: provision } = await app.core.tenants.create(
-    { subject: 'test', role: 'admin' },
-    { name: 'Private', subdomain: 'private', contactEmail: 'jo@private.example' },
-  );
+  const { tenant, operation: provision } = await app.core.tenants.create(actor('admin', 'test'), {
+    name: 'Private',
+    subdomain: 'private',
+    contactEmail: 'jo@private.example',
+  });
   const text = `{
     tenant(id: "${tenant.id}") { contactEmail }
     tenantBySubdomain(subdomain: "private") { contactEmail }
@@ -51,10 +53,11 @@ test('the contact is shown to admins alone, whichever way one comes to the tenan
 });
 
 test('a token that may not do something leaves it undone', async () => {
-  const { tenant } = await app.core.tenants.create(
-    { subject: 'test', role: 'admin' },
-    { name: 'Safe', subdomain: 'safe', contactEmail: 'jo@safe.example' },
-  );
+  const { tenant } = await app.core.tenants.create(actor('admin', 'test'), {
+    name: 'Safe',
+    subdomain: 'safe',
+    contactEmail: 'jo@safe.example',
+  });
   const remove = `mutation { deleteTenant(id: "${tenant.id}") { __typename } }`;
   expect(await codes('editor', remove)).toEqual(['FORBIDDEN']);
   expect(await app.core.tenants.get(tenant.id)).toMatchObject({ deletedAt: null });

@@ -4,6 +4,7 @@ import { operationSteps } from '../../src/core/operation-steps.ts';
 import { issueToken } from '../../src/http/token.ts';
 import { eventsOfProvisioning, range } from '../events/provisioning.ts';
 import { dataOf, type GraphqlClient, graphqlClient, take } from '../http/graphql-client.ts';
+import { actor } from '../support/actor.ts';
 import { startTestApp, type TestApp } from '../support/app.ts';
 import { createTestDatabase } from '../support/database.ts';
 
@@ -16,7 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => app[Symbol.asyncDispose]());
 
-const principal = { subject: 'test', role: 'admin' } as const;
+const principal = actor('admin', 'test');
 const fields =
   'tenantId operationId kind operationState sequence step status completedSteps totalSteps message tenantStatus createdAt';
 const watch = `subscription ($id: ID!, $after: Int) { tenantProvisioning(tenantId: $id, after: $after) { ${fields} } }`;
@@ -123,7 +124,7 @@ describe('tenantProvisioning', () => {
   test('shows a deleted tenant to admins alone', async () => {
     const id = await create('deleted');
     await watched(id);
-    await app.core.tenants.remove(id);
+    await app.core.tenants.remove(principal, id);
     expect(await watched(id, 0, 'viewer')).toMatchObject([
       { errors: [{ extensions: { code: 'NOT_FOUND' } }] },
     ]);
@@ -162,8 +163,8 @@ describe('provisioningFeed', () => {
 
     using chosen = await client.stream('viewer', feed, { ids: [two.toUpperCase(), unknown] });
     await vi.waitFor(async () => expect(await active(app.httpUrl)).toBe(2));
-    await app.core.tenants.remove(one);
-    await app.core.tenants.remove(two);
+    await app.core.tenants.remove(principal, one);
+    await app.core.tenants.remove(principal, two);
     // A deletion is news as well.
     expect(await take(chosen, 'provisioningFeed', 1)).toEqual([
       { tenantId: two, sequence: sequences.length + 1, kind: 'DELETE' },
@@ -224,7 +225,7 @@ describe('a subscription that waits', () => {
     expect(await dataOf(many, 'provisioningFeed')).toEqual(end);
     expect(await active(idle.httpUrl)).toBe(1);
 
-    await idle.core.tenants.remove(id);
+    await idle.core.tenants.remove(actor('admin', 'test'), id);
     expect(await take(lasting, 'provisioningFeed', 1)).toMatchObject([{ sequence: 2 }]);
   });
 

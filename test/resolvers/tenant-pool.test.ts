@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { activeTenant, type CoreApp, newTenant, startCore } from '../core/core-app.ts';
 import { type GraphqlClient, graphqlClient } from '../http/graphql-client.ts';
+import { actor } from '../support/actor.ts';
 import { countStatements } from '../support/count-statements.ts';
 
 let app: CoreApp;
@@ -62,7 +63,7 @@ test.each(['viewer', 'editor'] as const)(
 );
 
 test('the leases of a page of a hundred tenants are counted in as many statements as those of one, and as none', async () => {
-  const principal = { subject: 'test', role: 'admin' } as const;
+  const principal = actor('admin', 'test');
   for (let number = 2; number < 100; number++) await app.core.tenants.create(principal, newTenant());
   const page = (first: number, fields: string) =>
     countStatements(async () => {

@@ -53,11 +53,11 @@ async function expectEnd(kind: OperationKind, status: string): Promise<void> {
 test('a suspended tenant’s sessions end and nobody logs in, until it is resumed', async () => {
   await using session = await login();
   await session.query('SELECT FROM users');
-  await app.core.tenants.suspend(id);
+  await app.core.tenants.suspend(editor, id);
   await expectEnd('SUSPEND', 'INACTIVE');
   await expect(session.query('SELECT FROM users')).rejects.toThrow();
   expect(await letsIn()).toBe(false);
-  await app.core.tenants.resume(id);
+  await app.core.tenants.resume(editor, id);
   await expectEnd('RESUME', 'ACTIVE');
   expect(await letsIn()).toBe(true);
   const events = await eventsOf(app, id);
@@ -86,12 +86,12 @@ test('a suspended tenant’s sessions end and nobody logs in, until it is resume
 test('a deleted tenant’s sessions end and nobody logs in; restored, it is as it was, with its rows and its old schema', async () => {
   await using session = await login();
   await session.query(`INSERT INTO users (email, display_name) VALUES ('a@b.example', 'A')`);
-  await app.core.tenants.update({ id, name: 'Renamed', subdomain: newTenant().subdomain });
-  await app.core.tenants.remove(id);
+  await app.core.tenants.update(editor, { id, name: 'Renamed', subdomain: newTenant().subdomain });
+  await app.core.tenants.remove(editor, id);
   await expectEnd('DELETE', 'ACTIVE');
   await expect(session.query('SELECT FROM users')).rejects.toThrow();
   expect(await letsIn()).toBe(false);
-  await app.core.tenants.restore(id);
+  await app.core.tenants.restore(editor, id);
   await expectEnd('RESTORE', 'ACTIVE');
   await using again = await login();
   expect(await again.query('SELECT current_schema AS schema, email FROM users')).toEqual([
@@ -100,14 +100,14 @@ test('a deleted tenant’s sessions end and nobody logs in; restored, it is as i
 });
 
 test('a tenant that was suspended when it was deleted is suspended when it is restored', async () => {
-  await app.core.tenants.suspend(id);
+  await app.core.tenants.suspend(editor, id);
   await expectEnd('SUSPEND', 'INACTIVE');
-  await app.core.tenants.remove(id);
+  await app.core.tenants.remove(editor, id);
   await expectEnd('DELETE', 'INACTIVE');
-  await app.core.tenants.restore(id);
+  await app.core.tenants.restore(editor, id);
   await expectEnd('RESTORE', 'INACTIVE');
   expect(await letsIn()).toBe(false);
-  await app.core.tenants.resume(id);
+  await app.core.tenants.resume(editor, id);
   await expectEnd('RESUME', 'ACTIVE');
   expect(await letsIn()).toBe(true);
 });
@@ -117,7 +117,7 @@ test('the sessions of its neighbours go on', async () => {
   const { tenant } = await app.core.tenants.create(editor, newTenant());
   id = tenant.id;
   await settled(app, id);
-  await app.core.tenants.suspend(id);
+  await app.core.tenants.suspend(editor, id);
   await expectEnd('SUSPEND', 'INACTIVE');
   await neighbour.query('SELECT FROM users');
   await neighbour[Symbol.asyncDispose]();

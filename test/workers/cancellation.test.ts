@@ -46,10 +46,10 @@ const refuse = (step: string, told = 'SUCCESS', code = '55000') =>
 /** How an operation of each kind is accepted; a PROVISION, with its tenant. */
 const accept: Record<StartableKind, (tenantId: string) => Promise<unknown>> = {
   PROVISION: async () => {},
-  SUSPEND: (id) => app.core.tenants.suspend(id),
-  RESUME: (id) => app.core.tenants.resume(id),
-  DELETE: (id) => app.core.tenants.remove(id),
-  RESTORE: (id) => app.core.tenants.restore(id),
+  SUSPEND: (id) => app.core.tenants.suspend(editor, id),
+  RESUME: (id) => app.core.tenants.resume(editor, id),
+  DELETE: (id) => app.core.tenants.remove(editor, id),
+  RESTORE: (id) => app.core.tenants.restore(editor, id),
 };
 
 async function succeed(kind: StartableKind, id: string): Promise<void> {
@@ -130,7 +130,7 @@ const isAlive = (session: Session) =>
   );
 
 async function cancelled(operation: Operation): Promise<void> {
-  const accepted = await app.core.operations.cancel(operation.id);
+  const accepted = await app.core.operations.cancel(editor, operation.id);
   expect(accepted.operation).toMatchObject({ state: 'PENDING', cancelling: true, attempt: 0, error: null });
   const { operation: ended } = await settled(app, operation.tenantId);
   expect(ended).toEqual({
@@ -178,7 +178,7 @@ describe('a failed PROVISION that is cancelled', () => {
         letsIn: false,
       });
       await expectNothingLeftToDo(id);
-      const { tenant } = await app.core.tenants.restore(id);
+      const { tenant } = await app.core.tenants.restore(editor, id);
       expect(tenant).toMatchObject({ status: 'PROVISIONING', deletedAt: null });
       const end = await settled(app, id);
       expect(end.operation).toMatchObject({ kind: 'PROVISION', state: 'SUCCEEDED', attempt: 1 });
@@ -193,10 +193,10 @@ describe('a failed DELETE', () => {
     'at %s cannot be cancelled; a retry brings it to its end',
     async (step) => {
       const { id, operation } = await failedAt('DELETE', step);
-      await expect(app.core.operations.cancel(operation.id)).rejects.toEqual(
+      await expect(app.core.operations.cancel(editor, operation.id)).rejects.toEqual(
         new InvalidStateError('A deletion cannot be cancelled; restoring the tenant takes it back.'),
       );
-      await app.core.operations.retry(operation.id);
+      await app.core.operations.retry(editor, operation.id);
       expect((await settled(app, id)).operation).toMatchObject({ state: 'SUCCEEDED', attempt: 1 });
       const { registry, rows, letsIn } = await everythingOf(id);
       expect([registry[0]?.deleted, rows, letsIn]).toEqual([true, [{ email: 'a@b.example' }], false]);
@@ -258,12 +258,12 @@ describe('an undoing that fails', () => {
   ] as const)('%s (%s) is FAILED after %i tries, and goes on with a %s', async (_, code, tries, verb) => {
     const { id, was, operation } = await failedAt('SUSPEND', 'deactivate');
     await refuse('revoke_access', 'undone', code);
-    await app.core.operations.cancel(operation.id);
+    await app.core.operations.cancel(editor, operation.id);
     const failed = { state: 'FAILED', cancelling: true, attempt: tries, error: 'refused by the test' };
     expect((await settled(app, id)).operation).toMatchObject(failed);
     expect((await everythingOf(id)).letsIn).toBe(false);
     await mend();
-    const { operation: again } = await app.core.operations[verb](operation.id);
+    const { operation: again } = await app.core.operations[verb](editor, operation.id);
     expect(again).toMatchObject({ state: 'PENDING', cancelling: true, attempt: 0, error: null });
     expect((await settled(app, id)).operation).toMatchObject({ state: 'CANCELLED', attempt: 1, error: null });
     expect(await everythingOf(id)).toEqual(was);
@@ -277,7 +277,7 @@ describe('whoever logs in at the last moment is logged out', () => {
     // The undoing has done its work and is not committed yet.
     await administrator.query('SELECT pg_advisory_lock(42)');
     await meddle(operationSteps[kind][1], 'undone', 'PERFORM pg_advisory_xact_lock(42)');
-    await app.core.operations.cancel(operation.id);
+    await app.core.operations.cancel(editor, operation.id);
     const waiting = `SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 42
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`;
     await eventually(async () => (await administrator.query(waiting)).length === 1, 20_000);
@@ -295,7 +295,7 @@ test('nobody logs in while a tenant that was suspended is restored, however it w
   await fail('DELETE', 'revoke_access', id);
   const operation = await fail('RESTORE', 'verify_isolation', id);
   expect((await everythingOf(id)).letsIn).toBe(false);
-  await app.core.operations.retry(operation.id);
+  await app.core.operations.retry(editor, operation.id);
   expect((await settled(app, id)).tenant).toMatchObject({ status: 'INACTIVE', deletedAt: null });
   expect((await everythingOf(id)).letsIn).toBe(false);
 });

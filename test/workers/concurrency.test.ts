@@ -27,14 +27,14 @@ test('while tenants are renamed, deleted and restored as they come up, no sequen
   const refused = (error: unknown) => void refusals.push(Reflect.get(Object(error), 'code') ?? error);
   await Promise.all(
     ids.map(async (id, index) => {
-      await tenants.update({ id, name: `Renamed ${index}` }).catch(refused);
+      await tenants.update(editor, { id, name: `Renamed ${index}` }).catch(refused);
       if (index % 3 === 0) return;
       // As soon as the worker has it, or while it waits: whatever comes first.
       if (index % 3 === 1) await begun(id);
       await Promise.all([
-        tenants.remove(id),
-        tenants.update({ id, tier: 'gold' }).catch(refused),
-        tenants.remove(id),
+        tenants.remove(editor, id),
+        tenants.update(editor, { id, tier: 'gold' }).catch(refused),
+        tenants.remove(editor, id),
       ]);
     }),
   );
@@ -48,7 +48,7 @@ test('while tenants are renamed, deleted and restored as they come up, no sequen
     );
   }
   const restored = ids.filter((_, index) => index % 3 === 1);
-  await Promise.all(restored.map((id) => tenants.restore(id)));
+  await Promise.all(restored.map((id) => tenants.restore(editor, id)));
   for (const id of restored)
     expect((await settled(app, id)).tenant).toMatchObject({ status: 'ACTIVE', deletedAt: null });
   for (const id of ids) expect(areGapless(await eventsOf(app, id))).toBe(true);
@@ -72,7 +72,7 @@ test('a deletion in the middle of a step does not wait for it, and undoes what t
   const waiting = `SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = 42 AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`;
   await eventually(async () => (await other.query(waiting)).length === 1, 30_000);
 
-  const removed = await slow.core.tenants.remove(tenant.id);
+  const removed = await slow.core.tenants.remove(editor, tenant.id);
   expect(removed.operation).toMatchObject({ kind: 'DELETE', state: 'PENDING' });
   expect(await slow.core.operations.find(operation.id)).toMatchObject({ state: 'CANCELLED' });
   expect(await other.query(waiting)).toHaveLength(1);
@@ -95,6 +95,6 @@ test('a deletion in the middle of a step does not wait for it, and undoes what t
   const login = 'SELECT rolcanlogin FROM pg_roles WHERE rolname = $1';
   expect(await other.query(login, [`${schemaOf(tenant.id)}_app`])).toEqual([{ rolcanlogin: false }]);
 
-  await slow.core.tenants.restore(tenant.id);
+  await slow.core.tenants.restore(editor, tenant.id);
   expect((await settled(slow, tenant.id)).tenant).toMatchObject({ status: 'ACTIVE', schemaVersion: 1 });
 }, 90_000);

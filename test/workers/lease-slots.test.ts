@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { slotRestMs } from '../../src/config/pooler.ts';
 import type { LeasedConnection } from '../../src/core/leases.ts';
-import type { Principal } from '../../src/core/model.ts';
 import { type CoreApp, editor, newTenant, startCore } from '../core/core-app.ts';
+import { actor } from '../support/actor.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { connect, type Session, schemaOf, settled } from './worker-app.ts';
 
-const admin: Principal = { subject: 'an admin', role: 'admin' };
+const admin = actor('admin', 'an admin');
 
 let parts: AsyncDisposableStack;
 let database: TestDatabase;
@@ -51,8 +51,8 @@ const rolesOf = (schema: string) =>
 test('a suspension that is cancelled before it began leaves leases as they are', async () => {
   const { id, lease } = await leased();
   await using session = await logIn(lease);
-  const { operation } = await idle.core.tenants.suspend(id);
-  await idle.core.operations.cancel(operation.id);
+  const { operation } = await idle.core.tenants.suspend(editor, id);
+  await idle.core.operations.cancel(editor, operation.id);
   expect((await working((app) => settled(app, id))).operation.state).toBe('CANCELLED');
   await session.query('SELECT FROM users');
   await idle.core.leases.release(admin, lease.id);
@@ -61,10 +61,10 @@ test('a suspension that is cancelled before it began leaves leases as they are',
 test('a suspension that is cancelled behind the revocation gives back the service’s login alone', async () => {
   const { id, schema, lease } = await leased();
   await using session = await logIn(lease);
-  const { operation } = await idle.core.tenants.suspend(id);
+  const { operation } = await idle.core.tenants.suspend(editor, id);
   // As far as a worker came.
   await administrator.query(`ALTER ROLE ${schema}_app NOLOGIN; ALTER ROLE ${schema}_l1 NOLOGIN`);
-  await idle.core.operations.cancel(operation.id);
+  await idle.core.operations.cancel(editor, operation.id);
   expect((await working((app) => settled(app, id))).operation.state).toBe('CANCELLED');
   await expect(session.query('SELECT FROM users')).rejects.toThrow();
   expect(await rolesOf(schema)).toEqual([
@@ -137,9 +137,9 @@ describe('behind a pooler', () => {
   test('the slots of a tenant that was suspended rest, too', async () => {
     const { id } = await leased(app);
     await working(async (workingApp) => {
-      await app.core.tenants.suspend(id);
+      await app.core.tenants.suspend(editor, id);
       await settled(workingApp, id);
-      await app.core.tenants.resume(id);
+      await app.core.tenants.resume(editor, id);
       expect((await settled(workingApp, id)).tenant.status).toBe('ACTIVE');
     });
     expect((await take(id)).slot).toBe('2');
@@ -168,7 +168,7 @@ test('a provisioning that is undone drops the roles of slots too, and leaves wha
   const { operationId } = await idle.core.tenants.get(id);
   await idle.sql(`UPDATE operations SET state = 'FAILED', error = 'tried' WHERE id = $1`, [operationId]);
   await idle.sql(`UPDATE tenants SET status = 'ERROR' WHERE id = $1`, [id]);
-  await idle.core.operations.cancel(operationId ?? '');
+  await idle.core.operations.cancel(editor, operationId ?? '');
   expect((await working((app) => settled(app, id))).operation.state).toBe('CANCELLED');
   expect(await rolesOf(schema)).toEqual([
     { role: `${schema}_l2`, open: false },

@@ -1,17 +1,17 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { LeasedConnection } from '../../src/core/leases.ts';
-import type { Principal } from '../../src/core/model.ts';
 import { openRegistry } from '../../src/db/open-registry.ts';
 import { createTenantCredentials } from '../../src/db/tenant-credentials.ts';
 import { type CoreApp, editor, newTenant, startCore } from '../core/core-app.ts';
 import { startVersionCluster } from '../db/version-cluster.ts';
+import { actor } from '../support/actor.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { postgresVersions } from '../support/postgres-versions.ts';
 import { connect, type Session, schemaOf, settled } from './worker-app.ts';
 
 const encryptionKeys = [{ id: 'key', key: randomBytes(32) }];
-const admin: Principal = { subject: 'an admin', role: 'admin' };
+const admin = actor('admin', 'an admin');
 
 describe.each(postgresVersions)('$title', (version) => {
   describe.skipIf(!version.available)('a tenant’s login', () => {
@@ -312,10 +312,11 @@ describe.each(postgresVersions)('$title', (version) => {
       const settle = () => settled(app, tenantId);
       for (const end of [
         ({ id }: LeasedConnection) => leases.release(admin, id),
-        () => tenants.suspend(tenantId).then(settle),
-        () => tenants.remove(tenantId).then(settle),
+        () => tenants.suspend(editor, tenantId).then(settle),
+        () => tenants.remove(editor, tenantId).then(settle),
       ]) {
-        if ((await settle()).tenant.status === 'INACTIVE') await tenants.resume(tenantId).then(settle);
+        if ((await settle()).tenant.status === 'INACTIVE')
+          await tenants.resume(editor, tenantId).then(settle);
         const taken = await take(tenantId);
         expect(taken.username).toBe(`${schema}_l1`);
         await using session = await logIn(taken);

@@ -39,7 +39,7 @@ async function provisioned(on: CoreApp): Promise<string> {
 }
 
 async function deleted(on: CoreApp, id: string): Promise<void> {
-  await on.core.tenants.remove(id);
+  await on.core.tenants.remove(editor, id);
   expect((await settled(on, id)).operation).toMatchObject({ kind: 'DELETE', state: 'SUCCEEDED' });
 }
 
@@ -156,7 +156,7 @@ test('of two workers with different files under one number, the second leaves it
   const [right, wrong, refused] = tables.includes('ours') ? [us, them, theirs] : [them, us, ours];
   await wrong[Symbol.asyncDispose]();
   await expect(start(database, refused)).rejects.toThrow(reason);
-  await right.core.operations.retry(second?.operation.id ?? '');
+  await right.core.operations.retry(editor, second?.operation.id ?? '');
   expect((await settled(right, secondId)).tenant).toMatchObject({ status: 'ACTIVE', schemaVersion: 3 });
   expect(await tablesOf(right, secondId)).toEqual(tables);
 });
@@ -174,7 +174,7 @@ test('a worker with older files leaves a newer schema as it is, and what it lack
     id = ends.find(({ tenant }) => tenant.schemaVersion === 3)?.tenant.id ?? '';
   }
   await deleted(older, id);
-  await older.core.tenants.restore(id);
+  await older.core.tenants.restore(editor, id);
   const restored = await settled(older, id);
   expect(restored.operation).toMatchObject({ kind: 'RESTORE', state: 'SUCCEEDED', attempt: 1 });
   expect(restored.tenant).toMatchObject({ status: 'ACTIVE', schemaVersion: 3 });
@@ -204,7 +204,7 @@ test('a table that somebody holds makes a restoration wait for its next try, and
   await holder.query(`BEGIN; LOCK TABLE ${table} IN ACCESS SHARE MODE`);
   const config = { tenantMigrations: files.directory };
   await using app = await startCore({ database, config, timings: { firstRetryMs: 1_000 } });
-  await app.core.tenants.restore(id);
+  await app.core.tenants.restore(editor, id);
   const waits = 'SELECT FROM pg_locks WHERE relation = $1::regclass AND NOT granted';
   await eventually(async () => (await holder.query(waits, [table])).length === 1, 20_000);
 
@@ -245,12 +245,12 @@ test('files of an old tenant that take long hold up nobody whose roles have the 
   const config = { tenantMigrations: files.directory };
   await using app = await startCore({ database, config, timings });
   await administrator.query('SELECT pg_advisory_lock(42)');
-  await app.core.tenants.restore(id);
+  await app.core.tenants.restore(editor, id);
   const atWork = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'`;
   await eventually(async () => (await administrator.query(atWork)).length === 1, 30_000);
 
   await app.core.leases.take(editor, { tenantId: neighbour, dsn: '' });
-  await app.core.tenants.suspend(neighbour);
+  await app.core.tenants.suspend(editor, neighbour);
   expect((await settled(app, neighbour)).operation).toMatchObject({ state: 'SUCCEEDED', attempt: 1 });
   await administrator.query('SELECT pg_advisory_unlock(42)');
   expect(await settled(app, id)).toMatchObject({
@@ -283,7 +283,7 @@ describe('a tenant gets what it lacks, each file once,', () => {
     await files.write('0004_fourth.sql', 'CREATE TABLE fourth ();');
     await using app = await start(database, files);
     const failed = await app.core.tenants.get(id);
-    await app.core.operations.retry(failed.operationId ?? '');
+    await app.core.operations.retry(editor, failed.operationId ?? '');
     expect((await settled(app, id)).tenant).toMatchObject({ status: 'ACTIVE', schemaVersion: 4 });
     expect(await tablesOf(app, id)).toEqual(['first', 'fourth', 'second', 'third']);
     expect(await told(app, id)).toEqual([
@@ -316,7 +316,7 @@ describe('a tenant gets what it lacks, each file once,', () => {
     const versions = `{ tenant(id: "${id}", deleted: INCLUDE) { schemaVersion } }`;
     expect(await client.data('admin', versions)).toEqual({ tenant: { schemaVersion: 2 } });
     for (const applied of [['0003_third.sql applied', '0004_fourth.sql applied'], []]) {
-      await app.core.tenants.restore(id);
+      await app.core.tenants.restore(editor, id);
       const { tenant, operation } = await settled(app, id);
       expect(operation).toMatchObject({ kind: 'RESTORE', state: 'SUCCEEDED', attempt: 1 });
       expect(tenant.status).toBe('ACTIVE');

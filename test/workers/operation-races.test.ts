@@ -99,16 +99,18 @@ describe('a cancellation in the middle of a step', () => {
     let id = '';
     if (kind === 'RESTORE') {
       id = await active(app);
-      await tenants.remove(id);
+      await tenants.remove(editor, id);
       await settled(app, id);
       await app.sql('UPDATE tenants SET schema_version = 0');
     }
     await other.query('SELECT pg_advisory_lock(42)');
-    const { tenant, operation } = await (id ? tenants.restore(id) : tenants.create(editor, newTenant()));
+    const { tenant, operation } = await (id
+      ? tenants.restore(editor, id)
+      : tenants.create(editor, newTenant()));
     const waiting = `SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 42 AND NOT granted
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`;
     await eventually(async () => (await other.query(waiting)).length === 1, 20_000);
-    await operations.cancel(operation.id);
+    await operations.cancel(editor, operation.id);
     const end = await settled(app, tenant.id);
     expect(end.operation).toMatchObject({ kind, state: 'CANCELLED', attempt: 1, error: null });
     expect(end.tenant).toMatchObject({ deletedAt: expect.any(Date), schemaVersion: 0 });
@@ -124,9 +126,9 @@ test('a cancellation of what waits for its retry does not wait', async () => {
   await using app = await startWorker({ firstRetryMs: 60_000 });
   const id = await active(app);
   await refuse('end_sessions', '40001');
-  const { operation } = await app.core.tenants.suspend(id);
+  const { operation } = await app.core.tenants.suspend(editor, id);
   await eventually(async () => (await app.core.operations.find(operation.id))?.nextAttemptAt, 20_000);
-  const { operation: accepted } = await app.core.operations.cancel(operation.id);
+  const { operation: accepted } = await app.core.operations.cancel(editor, operation.id);
   expect(accepted).toMatchObject({ state: 'PENDING', error: null, nextAttemptAt: null });
   const end = await settled(app, id);
   expect(end.tenant.status).toBe('ACTIVE');
@@ -139,17 +141,17 @@ test('a deletion in the middle of an undoing takes over, and a restoration provi
   await using holder = await connect(database.administrator);
   const { id, operationId } = await failed(app);
   await holder.query(`BEGIN; LOCK TABLE ${schemaOf(id)}.users IN ACCESS SHARE MODE`);
-  await app.core.operations.cancel(operationId);
+  await app.core.operations.cancel(editor, operationId);
   const waiting = `SELECT FROM pg_locks WHERE NOT granted AND relation = $1::regclass`;
   const waiters = async () => (await administrator.query(waiting, [`${schemaOf(id)}.users`])).length;
   await eventually(async () => (await waiters()) === 1, 20_000);
-  await app.core.tenants.remove(id);
+  await app.core.tenants.remove(editor, id);
   expect((await settled(app, id)).operation).toMatchObject({ kind: 'DELETE', state: 'SUCCEEDED' });
   expect(await app.core.operations.find(operationId)).toMatchObject({ state: 'CANCELLED', leaseUntil: null });
   await eventually(async () => (await waiters()) === 0, 20_000);
   expect(await remains(id)).toEqual(locked);
   await holder.query('ROLLBACK');
-  await app.core.tenants.restore(id);
+  await app.core.tenants.restore(editor, id);
   const end = await settled(app, id);
   expect(end.operation).toMatchObject({ kind: 'PROVISION', state: 'SUCCEEDED', attempt: 1, error: null });
   expect(end.tenant).toMatchObject({ status: 'ACTIVE', schemaVersion: 2 });
@@ -162,7 +164,7 @@ describe('an undoing is finished by another worker after its own', () => {
     await using before = await startWorker();
     const left = await failed(before);
     await before[Symbol.asyncDispose]();
-    await idle.core.operations.cancel(left.operationId);
+    await idle.core.operations.cancel(editor, left.operationId);
     return left;
   }
 
@@ -229,7 +231,7 @@ test('a step that takes longer than its limit is ended and tried again, also whe
   expect((await settled(app, tenant.id)).operation).toMatchObject({ state: 'SUCCEEDED', error: null });
   const { id, operationId } = await failed(app);
   await hold();
-  await app.core.operations.cancel(operationId);
+  await app.core.operations.cancel(editor, operationId);
   await hindered(operationId);
   expect((await settled(app, id)).operation).toMatchObject({ state: 'CANCELLED', error: null });
   expect(await remains(id)).toEqual(nothing);
@@ -249,10 +251,10 @@ describe('whatever is asked for at once', () => {
 
     async function call(id: string, asked: (typeof verbs)[number]): Promise<unknown> {
       const { operationId, version } = await tenants.get(id, 'INCLUDE');
-      if (asked === 'cancel' || asked === 'retry') return operations[asked](operationId ?? '');
+      if (asked === 'cancel' || asked === 'retry') return operations[asked](editor, operationId ?? '');
       if (asked === 'update')
-        return tenants.update({ id, tier: `tier ${version}`, expectedVersion: version });
-      return tenants[asked](id);
+        return tenants.update(editor, { id, tier: `tier ${version}`, expectedVersion: version });
+      return tenants[asked](editor, id);
     }
 
     async function live(life: (typeof lives)[number]): Promise<string[]> {

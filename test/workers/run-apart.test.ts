@@ -96,7 +96,7 @@ describe.each(postgresVersions)('$title', (version) => {
       const items = `${schemaOf(id)}.items`;
       await administrator.query(`INSERT INTO ${items} VALUES (1, 'confidential'), (2, 'confidential')`);
       await using app = await start(database, files);
-      await app.core.tenants.restore(id);
+      await app.core.tenants.restore(editor, id);
       const { tenant, operation } = await settled(app, id);
       const error = '0002_index.sql: could not create unique index "items_note_idx"';
       expect(operation).toMatchObject({ kind: 'RESTORE', state: 'FAILED', attempt: 5, error });
@@ -105,7 +105,7 @@ describe.each(postgresVersions)('$title', (version) => {
       expect(await membersOf(administrator, schemaOf(id))).toEqual([]);
 
       await administrator.query(`DELETE FROM ${items} WHERE id = 2`);
-      await app.core.operations.retry(operation.id);
+      await app.core.operations.retry(editor, operation.id);
       expect((await settled(app, id)).tenant).toMatchObject({ status: 'ACTIVE', schemaVersion: 2 });
       expect(await indexesOf(administrator, id)).toEqual([{ name: 'items_note_idx', valid: true }]);
       expect(JSON.stringify(await eventsOf(app, id))).not.toContain('confidential');
@@ -118,7 +118,7 @@ describe.each(postgresVersions)('$title', (version) => {
       await using holder = await holdItems(database, id);
       {
         await using idle = await startCore({ database, worker: false });
-        const { operation } = await idle.core.tenants.restore(id);
+        const { operation } = await idle.core.tenants.restore(editor, id);
         await takeAsDead(database, idle, operation.id);
       }
       await using dead = await connect(database.settings);
@@ -181,7 +181,7 @@ describe.each(postgresVersions)('$title', (version) => {
 
       // Nobody noted it: it runs again.
       await using app = await start(database, files);
-      await app.core.tenants.restore(id);
+      await app.core.tenants.restore(editor, id);
       expect((await settled(app, id)).tenant).toMatchObject({ status: 'ACTIVE', schemaVersion: 2 });
     });
 
@@ -191,14 +191,14 @@ describe.each(postgresVersions)('$title', (version) => {
       const id = await behind(database, files, index('items'));
       await using holder = await holdItems(database, id);
       await using app = await start(database, files);
-      await app.core.tenants.restore(id);
+      await app.core.tenants.restore(editor, id);
       await eventually(async () => oneOf(await building(holder)), 20_000);
-      await app.core.tenants.remove(id);
+      await app.core.tenants.remove(editor, id);
       expect((await settled(app, id)).operation).toMatchObject({ kind: 'DELETE', state: 'SUCCEEDED' });
       await eventually(async () => (await building(holder)).length === 0, 10_000);
       expect(await membersOf(holder, schemaOf(id))).toEqual([]);
       await holder.query('ROLLBACK');
-      await app.core.tenants.restore(id);
+      await app.core.tenants.restore(editor, id);
       expect((await settled(app, id)).tenant).toMatchObject({ status: 'ACTIVE', schemaVersion: 2 });
       expect(await indexesOf(holder, id)).toEqual([{ name: 'items_note_idx', valid: true }]);
     });
@@ -213,7 +213,7 @@ async function behind(database: TestDatabase, files: MigrationFiles, next: strin
   await using app = await start(database, files);
   const { id } = (await app.core.tenants.create(editor, newTenant())).tenant;
   expect((await settled(app, id)).tenant).toMatchObject({ status: 'ACTIVE', schemaVersion: 1 });
-  await app.core.tenants.remove(id);
+  await app.core.tenants.remove(editor, id);
   await settled(app, id);
   await files.write('0002_index.sql', next);
   return id;

@@ -60,7 +60,7 @@ describe('at once, with the reason, fails', () => {
       `FAILED create_role FAILED ${reason}`,
     ]);
     await administer(`DROP ROLE ${role}`);
-    await app.core.operations.retry(operation.id);
+    await app.core.operations.retry(editor, operation.id);
     expect((await settled(app, id)).tenant.status).toBe('ACTIVE');
   });
 
@@ -73,7 +73,7 @@ describe('at once, with the reason, fails', () => {
       error: `the schema ${schemaOf(id)} exists and is not this registry's`,
     });
     await administer(`DROP SCHEMA ${schemaOf(id)}`);
-    await app.core.operations.retry(operation.id);
+    await app.core.operations.retry(editor, operation.id);
     expect((await settled(app, id)).tenant.status).toBe('ACTIVE');
   });
 });
@@ -85,9 +85,9 @@ test('what an earlier provisioning left behind is adopted, rows and all', async 
   await administer(`INSERT INTO ${schemaOf(id)}.users (email, display_name) VALUES ('a@b.example', 'A')`);
   // As if its last step had failed.
   await app.sql(`UPDATE tenants SET status = 'ERROR' WHERE id = $1`, [id]);
-  await app.core.tenants.remove(id);
+  await app.core.tenants.remove(editor, id);
   await settled(app, id);
-  expect((await app.core.tenants.restore(id)).operation.kind).toBe('PROVISION');
+  expect((await app.core.tenants.restore(editor, id)).operation.kind).toBe('PROVISION');
   const { tenant, operation } = await settled(app, id);
   expect(tenant).toMatchObject({ status: 'ACTIVE', deletedAt: null });
   expect(operation).toMatchObject({ kind: 'PROVISION', state: 'SUCCEEDED', attempt: 1 });
@@ -105,7 +105,7 @@ test('a tenant that is not isolated ends in error with the reason, and comes up 
   const error = 'the login of the tenant has rights on public.tenants; it must not';
   expect(operation).toMatchObject({ state: 'FAILED', attempt: 5, error });
   await administer('REVOKE SELECT ON public.tenants FROM PUBLIC');
-  await app.core.operations.retry(operation.id);
+  await app.core.operations.retry(editor, operation.id);
   expect((await settled(app, id)).tenant.status).toBe('ACTIVE');
   expect(areGapless(await eventsOf(app, id))).toBe(true);
 }, 90_000);
@@ -142,7 +142,7 @@ describe('a tenant migration that is wrong', () => {
     await files.write('0002_second.sql', 'CREATE TABLE second (id int REFERENCES first);');
     await using mended = await startCore({ database: own, config, timings });
     const failed = await mended.core.tenants.get(id);
-    const { operation } = await mended.core.operations.retry(failed.operationId ?? '');
+    const { operation } = await mended.core.operations.retry(editor, failed.operationId ?? '');
     expect(operation).toMatchObject({ state: 'PENDING', attempt: 0, error: null });
     const end = await settled(mended, id);
     expect(end.tenant).toMatchObject({ status: 'ACTIVE', schemaVersion: 2 });
@@ -207,8 +207,8 @@ test('a step that this version does not know is told as a failure, also when it 
     error: 'this worker does not know the step of_tomorrow; a newer one may',
   };
   expect((await settled(app, id)).operation).toMatchObject({ ...unknown, cancelling: false });
-  await app.core.operations.cancel(operationId ?? '');
+  await app.core.operations.cancel(editor, operationId ?? '');
   expect((await settled(app, id)).operation).toMatchObject({ ...unknown, cancelling: true });
-  await app.core.tenants.remove(id);
+  await app.core.tenants.remove(editor, id);
   expect((await settled(app, id)).operation).toMatchObject({ kind: 'DELETE', state: 'SUCCEEDED' });
 });

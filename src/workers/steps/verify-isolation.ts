@@ -6,6 +6,7 @@ const registryTables = [
   'public.operations',
   'public.operation_steps',
   'public.provisioning_events',
+  'public.audit_entries',
   'public.idempotency_keys',
   'public.tenant_credentials',
   'public.leases',

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { GraphQLSchema } from 'graphql';
+import { actor } from '../../support/actor.ts';
 import { askGraphql } from './ask-graphql.ts';
 import { type AccessBed, rowOf } from './callers.ts';
 import { tenantThatIs } from './tenants.ts';
@@ -66,7 +67,8 @@ export async function rootRows(bed: AccessBed): Promise<string[]> {
         ? await tenantThatIs(app, 'pending')
         : { id: unknown };
       // A deletion is news, to who asks for this tenant and to who asks for all.
-      const news = () => (what.includes('Feed') ? app.core.tenants.remove(id) : Promise.resolve());
+      const news = () =>
+        what.includes('Feed') ? app.core.tenants.remove(actor('admin', 'test'), id) : Promise.resolve();
       const { errors = [] } = await askGraphql(app, token, document.replace('$known', `"${id}"`), news);
       return errors[0]?.extensions.code ?? 'ok';
     };

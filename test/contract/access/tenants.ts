@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
+import { actor } from '../../support/actor.ts';
 import type { TestApp } from '../../support/app.ts';
 import { asAdministrator } from '../../support/database.ts';
 
-const principal = { subject: 'test', role: 'admin' } as const;
+const tester = actor('admin', 'test');
 
 /** A tenant with its newest operation; that one's id is as GraphQL writes it. */
 export interface KnownTenant {
@@ -17,7 +18,7 @@ export type Kind = 'pending' | 'active' | 'inactive' | 'failed' | 'deleted';
 export async function tenantThatIs(app: TestApp, kind: Kind): Promise<KnownTenant> {
   const subdomain = `t-${randomUUID()}`;
   const input = { name: 'Known', subdomain, contactEmail: 'owner@example.com' };
-  const { tenant, operation } = await app.core.tenants.create(principal, input);
+  const { tenant, operation } = await app.core.tenants.create(tester, input);
   const settle = (assignments: string) =>
     asAdministrator(
       app.administrator,
@@ -33,7 +34,7 @@ export async function tenantThatIs(app: TestApp, kind: Kind): Promise<KnownTenan
     );
   }
   if (kind === 'deleted') {
-    await app.core.tenants.remove(tenant.id);
+    await app.core.tenants.remove(tester, tenant.id);
     await settle("state = 'SUCCEEDED'");
   }
   return { id: tenant.id, subdomain, operation: `operation_${operation.id}` };
