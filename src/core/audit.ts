@@ -1,7 +1,7 @@
 import type { AuditAction, AuditEntry, Refusal } from './audit-entry.ts';
 import type { AuditQuery, AuditStore } from './audit-store.ts';
 import { withoutCancellation } from './cancellation.ts';
-import { DomainError, type ErrorCode } from './errors.ts';
+import type { ErrorCode } from './errors.ts';
 import type { Actor } from './model.ts';
 
 import { createRefusalBudget } from './refusal-budget.ts';
@@ -34,11 +34,11 @@ export function createAudit({ store, onLoss }: AuditOptions) {
   const earlierRefusals = createRefusalBudget();
 
   /**
-   * Keeps that `error` refused the attempt, if it is a refusal. The caller is answered after that, so nobody is refused
-   * faster than it can be written. Never throws.
+   * Keeps that the attempt was refused, if the error with this code is a refusal; null is none. The caller is answered
+   * after that, so nobody is refused faster than it can be written. Never throws.
    */
-  async function refused(actor: Actor, attempt: Attempt, error: unknown): Promise<void> {
-    if (!(error instanceof DomainError) || notKept.has(error.code)) return;
+  async function refused(actor: Actor, attempt: Attempt, code: ErrorCode | null): Promise<void> {
+    if (code === null || notKept.has(code)) return;
     const { action, tenantId, operationId, leaseId } = attempt;
     const refusal: Refusal = {
       actor,
@@ -46,7 +46,7 @@ export function createAudit({ store, onLoss }: AuditOptions) {
       tenantId: idOf(tenantId),
       operationId: idOf(operationId),
       leaseId: idOf(leaseId),
-      result: error.code,
+      result: code,
     };
     const earlier = earlierRefusals(actor.subject, Date.now());
     if (earlier > refusalsPerMinute) return;

@@ -16,6 +16,11 @@ export abstract class DomainError extends Error {
   abstract readonly code: ErrorCode;
 }
 
+/** The code of an error that a caller may know of; null for any other. */
+export function codeOf(error: unknown): ErrorCode | null {
+  return error instanceof DomainError ? error.code : null;
+}
+
 export interface FieldError {
   /** The field's name as callers write it, with dots for nesting. */
   readonly path: string;

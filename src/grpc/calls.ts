@@ -11,6 +11,7 @@ import {
 import type { Logger } from 'pino';
 import { withCancellation } from '../core/cancellation.ts';
 import type { Authenticate, Core } from '../core/core.ts';
+import { codeOf } from '../core/errors.ts';
 import type { Actor, Caller } from '../core/model.ts';
 import { admit } from './access.ts';
 import { attemptOf, originOfPeer } from './audited-calls.ts';
@@ -102,7 +103,7 @@ export function createCalls({ authenticate, audit, metrics, log, draining }: Cal
     } catch (error) {
       const attempt = attemptOf(call.getPath(), call.request);
       if (caller.principal !== null && attempt !== null) {
-        await audit.refused({ ...caller.principal, ...originOfPeer(call.getPeer()) }, attempt, error);
+        await audit.refused({ ...caller.principal, ...originOfPeer(call.getPeer()) }, attempt, codeOf(error));
       }
       throw error;
     }

@@ -1,6 +1,8 @@
+import { errorTypeMap } from '@pothos/plugin-errors';
 import type { GraphQLFieldResolver, GraphQLObjectType } from 'graphql';
 import type { Attempt } from '../core/audit.ts';
 import type { AuditAction } from '../core/audit-entry.ts';
+import { codeOf, type DomainError, type ErrorCode } from '../core/errors.ts';
 import type { GraphqlContext } from '../schema/context.ts';
 import { operationId } from '../schema/node-id.ts';
 
@@ -40,13 +42,20 @@ function audited(
     const { core, principal } = context;
     try {
       const result: unknown = await resolve(root, args, context, info);
-      await core.audit.refused(principal, attemptOf(action, target, args), result);
+      await core.audit.refused(principal, attemptOf(action, target, args), codeIn(result));
       return result;
     } catch (error) {
-      await core.audit.refused(principal, attemptOf(action, target, args), error);
+      await core.audit.refused(principal, attemptOf(action, target, args), codeOf(error));
       throw error;
     }
   };
+}
+
+/** The code of the error that a result is, if it is one: the plugin hides it behind a proxy of no class. */
+function codeIn(result: unknown): ErrorCode | null {
+  if (typeof result !== 'object' || result === null || !errorTypeMap.has(result)) return null;
+  // All members of our unions that are errors are the domain's.
+  return (result as DomainError).code;
 }
 
 function attemptOf(

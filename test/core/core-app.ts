@@ -56,6 +56,7 @@ export async function countAll({ sql }: CoreApp): Promise<unknown> {
     'provisioning_events',
     'idempotency_keys',
     'graphile_worker.jobs',
+    'audit_entries',
   ];
   const list = tables.map((table) => `(SELECT count(*)::int FROM ${table}) AS "${table}"`).join(', ');
   return (await sql(`SELECT ${list}`))[0];

@@ -123,6 +123,7 @@ describe('a new tenant', () => {
     'provisioning_events',
     'graphile_worker._private_jobs',
     'idempotency_keys',
+    'audit_entries',
   ])('leaves nothing when %s cannot be written', async (table) => {
     const name = `refuse_${randomUUID().replaceAll('-', '')}`;
     const before = await countAll(app);
@@ -250,6 +251,7 @@ function withOneMore(counts: unknown, keys = 0): unknown {
     provisioning_events: 1,
     idempotency_keys: keys,
     'graphile_worker.jobs': 1,
+    audit_entries: 1,
   };
   const entries = Object.entries(counts ?? {}).map(([table, count]) => [
     table,

@@ -39,6 +39,12 @@ const idempotencyKey = () => ({
   tenant_id: tenantId,
   expires_at: new Date(Date.now() + 3_600_000),
 });
+const auditEntry = () => ({
+  subject: 'somebody',
+  role: 'admin',
+  transport: 'GRPC',
+  action: 'CREATE_TENANT',
+});
 const now = new Date();
 const sealed = `v1:key:${'n'.repeat(16)}:${'c'.repeat(22)}`;
 
@@ -233,25 +239,34 @@ describe('unique is', () => {
 });
 
 describe('the history stays:', () => {
-  const kept = ['tenants', 'operations', 'operation_steps', 'provisioning_events', 'registry'];
+  const kept = [
+    'tenants',
+    'operations',
+    'operation_steps',
+    'provisioning_events',
+    'audit_entries',
+    'registry',
+  ];
   const removals = kept.flatMap((table) =>
     [`DELETE FROM ${table}`, `TRUNCATE ${table}`, `TRUNCATE ${table} CASCADE`].map((sql) => [sql]),
   );
 
-  test.each([...removals, ['UPDATE provisioning_events SET message = NULL']])(
-    '%s is refused, to the superuser too',
-    async (sql) => {
-      await rows.insert('operation_steps', step());
-      await rows.insert('provisioning_events', event());
-      const before = await counts();
-      for (const run of [() => rows.query(sql), () => asAdministrator(rows.database.administrator, sql)]) {
-        // A TRUNCATE that names no referencing table may fail on that first.
-        const code = expect.stringMatching(/^(23001|0A000)$/);
-        await expect(run()).rejects.toMatchObject({ code });
-      }
-      expect(await counts()).toEqual(before);
-    },
-  );
+  test.each([
+    ...removals,
+    ['UPDATE provisioning_events SET message = NULL'],
+    [`UPDATE audit_entries SET result = 'OK'`],
+  ])('%s is refused, to the superuser too', async (sql) => {
+    await rows.insert('operation_steps', step());
+    await rows.insert('provisioning_events', event());
+    await rows.insert('audit_entries', auditEntry());
+    const before = await counts();
+    for (const run of [() => rows.query(sql), () => asAdministrator(rows.database.administrator, sql)]) {
+      // A TRUNCATE that names no referencing table may fail on that first.
+      const code = expect.stringMatching(/^(23001|0A000)$/);
+      await expect(run()).rejects.toMatchObject({ code });
+    }
+    expect(await counts()).toEqual(before);
+  });
 
   async function counts() {
     const list = kept.map((table) => `(SELECT count(*) FROM ${table}) AS ${table}`).join(', ');

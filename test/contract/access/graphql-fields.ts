@@ -41,6 +41,9 @@ const ways: Readonly<Record<string, Way>> = {
     'operations',
     'edges',
   ),
+  AuditEntry: query('{ auditLog { nodes { $selection } } }', 'auditLog', 'nodes'),
+  QueryAuditLogConnection: query('{ auditLog { $selection } }', 'auditLog'),
+  QueryAuditLogConnectionEdge: query('{ auditLog { edges { $selection } } }', 'auditLog', 'edges'),
   ProvisioningEvent: way(
     'pending',
     'subscription { tenantProvisioning(tenantId: $id) { $selection } }',

@@ -12,6 +12,9 @@ const operation = `operation_${unknown}`;
 const uses: readonly (readonly [what: string, document: string])[] = [
   ['Query.node', `{ node(id: "${unknown}") { id } }`],
   ['Query.nodes', `{ nodes(ids: ["${unknown}"]) { id } }`],
+  ['Query.node(id: an audit entry)', '{ node(id: "audit_1") { id } }'],
+  ['Query.nodes(ids: an audit entry)', '{ nodes(ids: ["audit_1"]) { id } }'],
+  ['Query.auditLog', '{ auditLog { nodes { id } } }'],
   ['Query.operation', `{ operation(id: "${operation}") { id } }`],
   ['Query.tenant', `{ tenant(id: "${unknown}") { id } }`],
   ['Query.tenant(deleted: EXCLUDE)', `{ tenant(id: "${unknown}", deleted: EXCLUDE) { id } }`],
