@@ -238,6 +238,26 @@ describe('unique is', () => {
   });
 });
 
+describe('an entry of the audit log is refused', () => {
+  test.each<[string, string, Record<string, unknown>]>([
+    ['without a subject', 'audit_entries_subject_check', { subject: '' }],
+    ['with a subject of 256 characters', 'audit_entries_subject_check', { subject: 's'.repeat(256) }],
+    ['with a role that there is not', 'audit_entries_role_check', { role: 'owner' }],
+    ['with a field that tenants have not', 'audit_entries_fields_check', { fields: ['jo@acme.example'] }],
+    ['with a field between others', 'audit_entries_fields_check', { fields: ['name', 'x'] }],
+    ['without a list of fields', 'audit_entries_fields_check', { fields: null }],
+    ['with text as its result', 'audit_entries_result_check', { result: 'Refused: jo@acme.example' }],
+  ])('%s', async (_case, constraint, values) => {
+    const refused = rows.insert('audit_entries', { ...auditEntry(), ...values });
+    await expect(refused).rejects.toMatchObject({ constraint });
+  });
+
+  test('with text as its address', async () => {
+    const refused = rows.insert('audit_entries', { ...auditEntry(), address: 'jo@acme.example' });
+    await expect(refused).rejects.toMatchObject({ code: '22P02' });
+  });
+});
+
 describe('the history stays:', () => {
   const kept = [
     'tenants',

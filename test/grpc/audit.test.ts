@@ -1,9 +1,12 @@
 import { randomUUID } from 'node:crypto';
+import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { ConnectionPoolServiceService as pool } from '../../src/generated/proto/connectionpool/connection_pool.ts';
 import { TenantServiceService as rpc } from '../../src/generated/proto/tenant/v1/tenant.ts';
-import { type CoreApp, newTenant, startCore } from '../core/core-app.ts';
+import { type CoreApp, newTenant, startCore, untilWaiting } from '../core/core-app.ts';
 import { type AuditTrail, auditTrail, entry } from '../support/audit-trail.ts';
+import { asAdministrator } from '../support/database.ts';
+import { eventually } from '../support/eventually.ts';
 import { settled } from '../workers/worker-app.ts';
 import { type Caller, connect, failureOf } from './grpc-client.ts';
 
@@ -120,6 +123,47 @@ test('each refusal leaves one entry, with the code of its error', async () => {
       },
     ].map(entry),
   );
+});
+
+test('a lease that cannot be written down is not taken', async () => {
+  const id = await create();
+  await done(id);
+  const { administrator } = app.app;
+  await asAdministrator(
+    administrator,
+    `CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no room'; END $$;
+     CREATE TRIGGER no_room BEFORE INSERT ON audit_entries FOR EACH ROW EXECUTE FUNCTION no_room()`,
+  );
+  try {
+    const { code } = await failureOf(admin.unary(pool.getConnection, { tenantId: id, dsn: '' }));
+    expect(code).toBe('INTERNAL');
+  } finally {
+    await asAdministrator(administrator, 'DROP FUNCTION no_room CASCADE');
+  }
+  expect(await app.sql('SELECT FROM leases WHERE tenant_id = $1', [id])).toEqual([]);
+});
+
+test('who hangs up on a refusal has left one nevertheless', async () => {
+  const holder = new pg.Client(app.app.database);
+  await holder.connect();
+  try {
+    await holder.query('BEGIN; LOCK TABLE audit_entries');
+    const abort = new AbortController();
+    const tenantId = randomUUID();
+    const call = failureOf(viewer.unary(rpc.deleteTenant, { id: tenantId }, { signal: abort.signal }));
+    await untilWaiting(app, 1);
+    abort.abort();
+    expect((await call).code).toBe('CANCELLED');
+    await holder.query('ROLLBACK');
+    const told = { ...by('viewer'), action: 'DELETE_TENANT', tenant_id: tenantId, result: 'FORBIDDEN' };
+    const kept = await eventually(async () => {
+      const news = await trail.news();
+      return news.length > 0 && news;
+    }, 10_000);
+    expect(kept).toEqual([entry(told)]);
+  } finally {
+    await holder.end();
+  }
 });
 
 test('who is nobody leaves none', async () => {
