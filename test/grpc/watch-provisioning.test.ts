@@ -166,7 +166,7 @@ describe('a stream that waits for what comes', () => {
 
   test('ends with UNAUTHENTICATED when its token expires, and goes on with a new one', async () => {
     const id = await createPending('expired');
-    const token = await issueToken(idle.secret, { subject: 'short', role: 'viewer', expiresIn: 2 });
+    const token = await issueToken(idle.secret, { subject: 'short', role: 'viewer', expiresIn: 3 });
     using caller = connect(idle.grpcAddress, token);
     const stream = watch(caller, id);
     await once(stream, 'data');

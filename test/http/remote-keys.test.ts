@@ -103,6 +103,14 @@ test.each(['error', 'nothing'] as const)(
   },
 );
 
+test('while the key server is out, an unknown key may be a good one, also in the cool-down', async () => {
+  const check = checker({ freshMs: 0 });
+  expect(await check(young)).toBe(unknown);
+  await server.answer('error');
+  expect(await check(old)).toBe('good');
+  expect(await check(young)).toBe('UNAVAILABLE');
+});
+
 test('without keys nobody is refused as a stranger, and nobody waits for longer than a fetch may take', async () => {
   await server.answer('nothing');
   const check = checker({ timeoutMs: 200, retryMs: never });

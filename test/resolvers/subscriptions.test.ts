@@ -211,7 +211,7 @@ describe('a subscription that waits', () => {
     const id = await create('expiring', idle);
     const tokenFor = (expiresIn: number) =>
       issueToken(idle.secret, { subject: 'short', role: 'viewer', expiresIn });
-    const tokens = { ...idle.tokens, viewer: await tokenFor(2), editor: await tokenFor(5_000_000_000) };
+    const tokens = { ...idle.tokens, viewer: await tokenFor(3), editor: await tokenFor(5_000_000_000) };
     const own = graphqlClient({ ...idle, tokens });
     using lasting = await own.stream('editor', feed);
     using one = await own.stream('viewer', watch, { id });

@@ -18,8 +18,8 @@ export async function startAccessBed(): Promise<AccessBed> {
   const keys = stack.use(await startKeyServer([key]));
   const authentication = { kind: 'jwks', url: keys.url, issuer, audience } as const;
   const app = stack.use(await startTestApp({ worker: false, config: { authentication } }));
-  const admin = { role: 'admin' };
   const exp = Math.floor(Date.now() / 1000) + 600;
+  const admin = { ...goodClaims(), role: 'admin', exp };
   const [viewer = '', editor = '', full = ''] = await Promise.all(
     roles.map((role) => key.sign({ sub: `test-${role}`, role, exp })),
   );
@@ -28,18 +28,16 @@ export async function startAccessBed(): Promise<AccessBed> {
     ['no token', null],
     ['malformed', 'nonsense'],
     ['expired', await key.sign({ ...admin, exp: exp - 3_600 })],
-    ['alg: none', new UnsecuredJWT({ ...goodClaims(), ...admin }).encode()],
+    ['alg: none', new UnsecuredJWT(admin).encode()],
     [
       'the public key as a secret',
-      await new SignJWT({ ...goodClaims(), ...admin })
-        .setProtectedHeader({ alg: 'HS256', kid: key.kid })
-        .sign(publicKeyAsSecret),
+      await new SignJWT(admin).setProtectedHeader({ alg: 'HS256', kid: key.kid }).sign(publicKeyAsSecret),
     ],
     ['the secret of another mode', app.tokens.admin],
     ['an unknown key', await unknownKey.sign(admin)],
     ['wrong issuer', await key.sign({ ...admin, iss: 'https://evil.example.com' })],
     ['wrong audience', await key.sign({ ...admin, aud: 'others' })],
-    ['unknown role', await key.sign({ role: 'root' })],
+    ['unknown role', await key.sign({ ...admin, role: 'root' })],
   ]);
   const running = stack.move();
   return {
