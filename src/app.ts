@@ -4,6 +4,7 @@ import { isLoopback } from './config/hosts.ts';
 import { slotRestMs } from './config/pooler.ts';
 import { connectionsFor } from './config/tier-connections.ts';
 import type { Config } from './config.ts';
+import { createAllowance } from './core/allowance.ts';
 import { createAudit } from './core/audit.ts';
 import type { Core } from './core/core.ts';
 import { createLeases } from './core/leases.ts';
@@ -31,16 +32,19 @@ import { createTenantAccounts } from './db/tenant-accounts.ts';
 import { createTenantCredentials } from './db/tenant-credentials.ts';
 import type { Feed } from './events/feed.ts';
 import { createLocalFeed } from './events/local-feed.ts';
+import { connectRedis } from './events/redis-connection.ts';
 import { createRedisFeed } from './events/redis-feed.ts';
 import { createGrpcServer, type GrpcServer } from './grpc/server.ts';
 import { createAuthenticate } from './http/authentication.ts';
 import { createGraphqlHandler } from './http/graphql.ts';
 import { createMetrics } from './http/metrics.ts';
 import { createHttpServer } from './http/server.ts';
+import { createRateLimit } from './limits/rate-limit.ts';
 import { authentication, encryptionKeys } from './local-secrets.ts';
 import { createTenantPools, type TenantPools } from './pools/tenant-pools.ts';
 import { withTenantSession } from './pools/tenant-session.ts';
 import { createSchema } from './resolvers/schema.ts';
+import { createObjectCounter } from './schema/complexity.ts';
 import { createLeaseRoles } from './workers/lease-roles.ts';
 import { readLedger } from './workers/migration-ledger.ts';
 import { createRoleAdmins } from './workers/role-admins.ts';
@@ -84,6 +88,9 @@ const abandonMs = 2_000;
 
 /** Connections to the registry's database: enough for the requests of one process and its worker's steps. */
 const requestConnections = 10;
+
+/** How long a request waits for the count that replicas share, milliseconds; it then goes on without. */
+const sharedCountMs = 200;
 
 /** Connections into tenants' schemas, of all tenants together; beside those to the registry. */
 const tenantConnections = 50;
@@ -263,9 +270,18 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
   if (role !== 'worker') {
     const authenticate = createAuthenticate(mode, log);
     const loopback = isLoopback(config.host);
+    const allowance = createAllowance({
+      rateLimit: createRateLimit({
+        objectsPerSecond: config.rateLimit,
+        shared: config.redisUrl === null ? null : { redis: limiter(config.redisUrl, parts, log), registryId },
+        log,
+      }),
+      objectsPerSecond: config.rateLimit,
+    });
     grpc = await createGrpcServer({
       core,
       authenticate,
+      allowance,
       host: config.host,
       port: config.port,
       reflection: !config.production,
@@ -278,10 +294,13 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
         schema: createSchema(),
         context: { core, prismaIncludingDeleted: includingDeleted },
         authenticate,
+        countObjects: createObjectCounter(createSchema()),
+        allowance,
         metrics: metrics.graphql,
         log,
         corsOrigins: config.corsOrigins,
         graphiql: !config.production && loopback,
+        introspection: !config.production,
       }),
     );
     grpc.setServing(true);
@@ -322,4 +341,11 @@ async function database(config: Config, parts: AsyncDisposableStack, log: Logger
     await startEmbeddedPostgres({ dataDir: config.dataDir, log: (message) => log.info(message) }),
   );
   return embedded.registry;
+}
+
+/** A connection of its own: what waits for an answer here must not wait behind events. */
+function limiter(url: string, parts: AsyncDisposableStack, log: Logger) {
+  const redis = connectRedis(url, 'limiter', log, sharedCountMs);
+  parts.defer(() => redis.disconnect());
+  return redis;
 }

@@ -50,6 +50,8 @@ export interface Config {
   readonly workerConcurrency: number;
   /** Origins as browsers send them; `*` is all of them. */
   readonly corsOrigins: readonly string[];
+  /** Objects a second that each principal may ask for; 0 is as many as they like. */
+  readonly rateLimit: number;
   readonly insecure: boolean;
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
   /** NODE_ENV is `production`. */
@@ -97,6 +99,7 @@ function readConfig(settings: Settings, env: Environment): Config {
     tierConnections: settings.value(flags.tierConnections),
     workerConcurrency: settings.value(flags.workerConcurrency),
     corsOrigins: settings.given(flags.corsOrigin) ?? [],
+    rateLimit: settings.value(flags.rateLimit),
     insecure: settings.value(flags.insecure),
     logLevel: settings.value(flags.logLevel),
     production: env.NODE_ENV === 'production',

@@ -243,6 +243,14 @@ export const flags = {
     takes: 'origins such as https://app.example.com, comma separated, without a path',
     schema: values.origins,
   },
+  rateLimit: {
+    name: 'rate-limit',
+    placeholder: 'number',
+    default: '2000',
+    meaning: 'objects a second per principal; 0 is off',
+    takes: 'a number from 0 (off) to 1000000',
+    schema: values.wholeNumber(0, 1_000_000),
+  },
   insecure: { ...yesOrNo, name: 'insecure', meaning: 'accept, loudly, what is refused for security' },
   logLevel: {
     name: 'log-level',

@@ -86,6 +86,12 @@ export class ForbiddenError extends DomainError {
 
 export class LimitExceededError extends DomainError {
   readonly code = 'LIMIT_EXCEEDED';
+  /** When to try again; null when waiting is not what helps. */
+  readonly retryAfterMs: number | null;
+  constructor(message: string, retryAfterMs: number | null = null) {
+    super(message);
+    this.retryAfterMs = retryAfterMs;
+  }
 }
 
 export class UnavailableError extends DomainError {

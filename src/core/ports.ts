@@ -306,3 +306,9 @@ export interface LeaseRoles {
   /** Ends the sessions of slots that nobody has. @returns how many */
   endStrays(sql: SqlSession): Promise<number>;
 }
+
+/** How many objects a second each subject may ask for, of all processes together as far as they know of each other. */
+export interface RateLimit {
+  /** Counts `objects`. Never rejects. @returns the milliseconds after which to try again; 0 when there were enough */
+  take(subject: string, objects: number): Promise<number>;
+}

@@ -1,8 +1,8 @@
 import { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 
-/** After this long an answer is not waited for any more: the server hangs, or is out of reach. */
-const commandTimeoutMs = 2_000;
+/** After this long an answer is not waited for any more, unless told: the server hangs, or is out of reach. */
+const usualTimeoutMs = 2_000;
 const longestRetryMs = 2_000;
 
 /**
@@ -12,7 +12,12 @@ const longestRetryMs = 2_000;
  * @param url `redis://` or `rediss://`
  * @param name what the server and the log call it
  */
-export function connectRedis(url: string, name: 'publisher' | 'subscriber', log: Logger): Redis {
+export function connectRedis(
+  url: string,
+  name: 'publisher' | 'subscriber' | 'limiter',
+  log: Logger,
+  commandTimeoutMs = usualTimeoutMs,
+): Redis {
   const redis = new Redis(url, {
     // A blank would be refused, silently.
     connectionName: `tenant-management-service:${name}`,

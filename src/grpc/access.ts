@@ -25,7 +25,7 @@ const access: ReadonlyMap<string, Role | 'open'> = new Map([
 ]);
 
 /** Who calls an open method: nobody, with nothing but a viewer's rights. */
-const anybody: Caller = { subject: 'anonymous', role: 'viewer', expiresAt: Infinity };
+export const anybody: Caller = { subject: 'anonymous', role: 'viewer', expiresAt: Infinity };
 
 /**
  * Who calls `method` (a full path, `/package.Service/Method`), when they may.

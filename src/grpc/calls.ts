@@ -9,11 +9,12 @@ import {
   status,
 } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
+import type { Allowance } from '../core/allowance.ts';
 import { withCancellation } from '../core/cancellation.ts';
 import type { Authenticate, Core } from '../core/core.ts';
 import { codeOf } from '../core/errors.ts';
 import type { Actor, Caller } from '../core/model.ts';
-import { admit } from './access.ts';
+import { admit, anybody } from './access.ts';
 import { attemptOf, originOfPeer } from './audited-calls.ts';
 import { createCallSignal, type EndingCall } from './call-signal.ts';
 import { isExpected, statusOf } from './errors.ts';
@@ -36,6 +37,7 @@ type IncomingCall<Request> = EndingCall &
 export interface CallsOptions {
   readonly authenticate: Authenticate;
   readonly audit: Pick<Core['audit'], 'refused'>;
+  readonly allowance: Allowance;
   readonly metrics: CallMetrics;
   readonly log: Pick<Logger, 'error'>;
   /** Ends the streams when it is aborted; unary calls may finish. */
@@ -45,11 +47,12 @@ export interface CallsOptions {
 export type Calls = ReturnType<typeof createCalls>;
 
 /** What every call goes through, whatever its service. */
-export function createCalls({ authenticate, audit, metrics, log, draining }: CallsOptions) {
+export function createCalls({ authenticate, audit, allowance, metrics, log, draining }: CallsOptions) {
   /** Does the work of one call. Never rejects: an error is a status. */
   async function perform<Request, Result>(
     call: IncomingCall<Request>,
     ending: AbortSignal | null,
+    objects: (request: Request) => number,
     work: (request: Request, context: CallContext) => Promise<Result>,
   ): Promise<{ readonly result: Result } | { readonly failure: StatusObject }> {
     const path = call.getPath();
@@ -67,16 +70,25 @@ export function createCalls({ authenticate, audit, metrics, log, draining }: Cal
             signal.throwIfAborted();
             // A stream lasts as long as its token; a unary call that was admitted in time is answered.
             if (ending !== null) ended.expireAt(principal.expiresAt);
-            // 4. The work.
-            const actor = { ...principal, ...originOfPeer(call.getPeer()) };
-            return work(readable(call.request), { actor, metadata: call.metadata, signal });
+            // 4. Have they asked for too much of late, or have they too many streams?
+            const request = readable(call.request);
+            if (principal !== anybody) await allowance.spend(principal, objects(request));
+            const isCounted = ending !== null && principal !== anybody;
+            const close = isCounted ? allowance.openStream(principal) : () => {};
+            try {
+              // 5. The work.
+              const actor = { ...principal, ...originOfPeer(call.getPeer()) };
+              return await work(request, { actor, metadata: call.metadata, signal });
+            } finally {
+              close();
+            }
           }),
         ),
       );
       end(status.OK);
       return { result };
     } catch (error) {
-      // 5. What went wrong, in the caller's terms. What fails after the call ended failed because of that.
+      // 6. What went wrong, in the caller's terms. What fails after the call ended failed because of that.
       const reason: unknown = signal.aborted ? signal.reason : error;
       const requestId = randomUUID();
       if (!isExpected(reason)) log.error({ err: reason, requestId, method: path }, 'a gRPC call failed');
@@ -109,12 +121,13 @@ export function createCalls({ authenticate, audit, metrics, log, draining }: Cal
     }
   }
 
-  /** A handler of unary calls. */
+  /** A handler of unary calls; `objects` is how many a request asks for, at most. */
   function unary<Request, Response>(
     work: (request: Request, context: CallContext) => Promise<Response>,
+    objects: (request: Request) => number = one,
   ): handleUnaryCall<Request | UnreadableRequest, Response> {
     return async (call, respond) => {
-      const outcome = await perform(call, null, work);
+      const outcome = await perform(call, null, objects, work);
       if ('failure' in outcome) respond(outcome.failure);
       else respond(null, outcome.result);
     };
@@ -129,12 +142,13 @@ export function createCalls({ authenticate, audit, metrics, log, draining }: Cal
     ) => Promise<void>,
   ): handleServerStreamingCall<Request | UnreadableRequest, Response> {
     return async (call) => {
-      const outcome = await perform<Request, void>(call, draining, (request, context) =>
-        work(request, context, async (message) => {
-          context.signal.throwIfAborted();
-          if (!call.write(message)) await once(call, 'drain', { signal: context.signal });
-        }),
-      );
+      const outcome = await perform<Request, void>(call, draining, one, async (request, context) => {
+        const { signal } = context;
+        await work(request, context, async (message) => {
+          signal.throwIfAborted();
+          if (!call.write(message)) await once(call, 'drain', { signal });
+        });
+      });
       // How grpc-js is told the status of a stream; what was written before goes out first.
       if ('failure' in outcome) call.emit('error', outcome.failure);
       else call.end();
@@ -143,6 +157,8 @@ export function createCalls({ authenticate, audit, metrics, log, draining }: Cal
 
   return { unary, serverStream };
 }
+
+const one = () => 1;
 
 /** The work's result. Rejects as soon as the signal is aborted, even where the work does not notice. */
 async function unlessAborted<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {

@@ -1,5 +1,5 @@
 import { Metadata, type StatusObject, status } from '@grpc/grpc-js';
-import { DomainError, type ErrorCode, ValidationError } from '../core/errors.ts';
+import { DomainError, type ErrorCode, LimitExceededError, ValidationError } from '../core/errors.ts';
 import {
   BadRequest,
   type BadRequest_FieldViolation,
@@ -39,7 +39,13 @@ export function statusOf(error: unknown, requestId: string): StatusObject {
     const message = violations.map(({ field, description }) => `${field} ${description}`.trim()).join('; ');
     return answer(status.INVALID_ARGUMENT, message, [info(error.code), badRequest(violations)]);
   }
-  if (error instanceof DomainError) return answer(statuses[error.code], error.message, [info(error.code)]);
+  if (error instanceof DomainError) {
+    const status = answer(statuses[error.code], error.message, [info(error.code)]);
+    // Clients that are told to retry wait so long: https://github.com/grpc/proposal/blob/master/A6-client-retries.md
+    if (error instanceof LimitExceededError && error.retryAfterMs !== null)
+      status.metadata.set('grpc-retry-pushback-ms', String(Math.ceil(error.retryAfterMs)));
+    return status;
+  }
   return answer(status.INTERNAL, `Something went wrong on our side; ask about request ${requestId}.`, [
     info('INTERNAL', { request_id: requestId }),
   ]);

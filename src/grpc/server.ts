@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
+import type { Allowance } from '../core/allowance.ts';
 import type { Authenticate, Core } from '../core/core.ts';
 import { ConnectionPoolServiceService } from '../generated/proto/connectionpool/connection_pool.ts';
 import { HealthService } from '../generated/proto/grpc/health/v1/health.ts';
@@ -18,6 +19,7 @@ import { createTenantService } from './tenant-service.ts';
 export interface GrpcServerOptions {
   readonly core: Core;
   readonly authenticate: Authenticate;
+  readonly allowance: Allowance;
   readonly host: string;
   /** 0 is any free one. */
   readonly port: number;
@@ -60,6 +62,7 @@ const options = {
 export async function createGrpcServer({
   core,
   authenticate,
+  allowance,
   host,
   port: wantedPort,
   reflection,
@@ -72,6 +75,7 @@ export async function createGrpcServer({
   const calls = createCalls({
     authenticate,
     audit: core.audit,
+    allowance,
     metrics: createCallMetrics(metrics),
     log,
     draining: draining.signal,

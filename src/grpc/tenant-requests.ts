@@ -8,6 +8,7 @@ import type { ListTenantsRequest } from '../generated/proto/tenant/v1/tenant.ts'
 /** What core's rules of mutations do not cover. Every schema throws `ValidationError` through core's `parse`. */
 
 const defaultPageSize = 50;
+const maxPageSize = 100;
 /** The order of ListTenants, and of its page tokens. */
 export const listOrder: TenantOrder = { field: 'CREATED_AT', direction: 'ASC' };
 
@@ -42,6 +43,11 @@ const listRequest = z.object({
 /** proto3 has no null: an empty string is an absent one. */
 function absentWhenEmpty<S extends z.ZodType>(schema: S) {
   return z.preprocess((value) => (value === '' ? null : value), z.nullable(schema));
+}
+
+/** How many tenants a request may be answered with, also one that will be refused. */
+export function tenantsAsked({ pageSize }: ListTenantsRequest): number {
+  return pageSize === 0 ? defaultPageSize : Math.min(Math.abs(pageSize), maxPageSize);
 }
 
 export interface TenantPage extends TenantQuery {

@@ -26,7 +26,7 @@ import { requireRole } from './access.ts';
 import type { CallContext, Calls } from './calls.ts';
 import { eventMessage, operationMessage, tenantMessage } from './tenant-messages.ts';
 import { checkSubdomainMetadata, idempotencyKeyOf } from './tenant-metadata.ts';
-import { byId, listOrder, tenantPage, wantedStatus, watchRequest } from './tenant-requests.ts';
+import { byId, listOrder, tenantPage, tenantsAsked, wantedStatus, watchRequest } from './tenant-requests.ts';
 
 /** The handlers of `tenant.v1.TenantService`, for grpc-js. proto3 has no null: an empty string is an absent one. */
 export function createTenantService({ tenants, operations, watch }: Core, { unary, serverStream }: Calls) {
@@ -135,7 +135,7 @@ export function createTenantService({ tenants, operations, watch }: Core, { unar
     getTenant: unary(getTenant),
     updateTenant: unary(updateTenant),
     deleteTenant: unary(deleteTenant),
-    listTenants: unary(listTenants),
+    listTenants: unary(listTenants, tenantsAsked),
     restoreTenant: unary(restoreTenant),
     retryOperation: unary(retryOperation),
     cancelOperation: unary(cancelOperation),

@@ -1,5 +1,5 @@
 import { GraphQLError } from 'graphql';
-import { DomainError, type ErrorCode, ValidationError } from '../core/errors.ts';
+import { DomainError, type ErrorCode, LimitExceededError, ValidationError } from '../core/errors.ts';
 
 /**
  * The HTTP status of a request that failed as a whole, for clients that accept `application/graphql-response+json`;
@@ -39,7 +39,7 @@ export function publicError(error: unknown): GraphQLError | null {
       extensions: {
         code: cause.code,
         ...(cause instanceof ValidationError && { fieldErrors: cause.fieldErrors }),
-        ...(path === null && { http: httpOf(cause.code) }),
+        ...(path === null && { http: httpOf(cause.code, retryAfterOf(cause)) }),
       },
     });
   }
@@ -50,7 +50,7 @@ export function publicError(error: unknown): GraphQLError | null {
   const { code: theirs, http } = refusal.extensions;
   // The libraries have codes of their own for what is wrong with a request; callers know ours alone.
   const code = isOurs(theirs) ? theirs : 'BAD_USER_INPUT';
-  return new GraphQLError(withoutAddresses(message), {
+  return new GraphQLError(withoutSuggestions(withoutAddresses(message)), {
     nodes,
     source,
     positions,
@@ -71,12 +71,19 @@ function refusesDocument(error: unknown): error is GraphQLError {
   );
 }
 
-function httpOf(code: ErrorCode) {
+function httpOf(code: ErrorCode, retryAfterMs: number | null = null) {
+  const challenge = code === 'UNAUTHENTICATED' && { 'www-authenticate': 'Bearer' };
+  // RFC 9110, section 10.2.3: whole seconds.
+  const retry = retryAfterMs !== null && { 'retry-after': String(Math.ceil(retryAfterMs / 1_000)) };
   return {
     status: statuses[code],
     spec: true,
-    ...(code === 'UNAUTHENTICATED' && { headers: { 'www-authenticate': 'Bearer' } }),
+    ...((challenge || retry) && { headers: { ...challenge, ...retry } }),
   };
+}
+
+function retryAfterOf(error: DomainError): number | null {
+  return error instanceof LimitExceededError ? error.retryAfterMs : null;
 }
 
 /** GraphQL quotes the value that it could not take; an e-mail address must not travel in an error, in no spelling. */
@@ -85,6 +92,11 @@ function withoutAddresses(message: string): string {
   return mayHoldAddress
     ? 'A value cannot be taken; it is left out here, since it may hold an address.'
     : message;
+}
+
+/** What graphql-js believes was meant would tell names of the schema to those who guess. */
+function withoutSuggestions(message: string): string {
+  return message.replace(/ Did you mean .*$/s, '');
 }
 
 function isOurs(code: unknown): code is ErrorCode {

@@ -2,16 +2,20 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { GraphQLSchema } from 'graphql';
 import { createYoga, type YogaServerOptions } from 'graphql-yoga';
 import type { Logger } from 'pino';
+import type { Allowance } from '../core/allowance.ts';
 import type { Authenticate } from '../core/core.ts';
+import type { ObjectCounter } from '../schema/complexity.ts';
 import type { GraphqlContext } from '../schema/context.ts';
 import { graphiqlOptions } from './graphiql.ts';
 import type { GraphqlMetrics } from './metrics.ts';
 import { useAuthentication } from './plugins/authentication.ts';
 import { useCancellation } from './plugins/cancellation.ts';
+import { useDocumentLimits } from './plugins/document-limits.ts';
 import { useErrorMasking } from './plugins/error-masking.ts';
 import { useExpiry } from './plugins/expiry.ts';
 import { useLogging } from './plugins/logging.ts';
 import { useMetrics } from './plugins/metrics.ts';
+import { useObjectLimits } from './plugins/object-limits.ts';
 import { useRequestLimits } from './plugins/request-limits.ts';
 import { createSubscriptions } from './plugins/subscriptions.ts';
 
@@ -20,12 +24,17 @@ export interface GraphqlOptions {
   /** What resolvers are given beside the principal. */
   readonly context: Omit<GraphqlContext, 'principal'>;
   readonly authenticate: Authenticate;
+  /** How many objects an operation asks for. */
+  readonly countObjects: ObjectCounter;
+  readonly allowance: Allowance;
   readonly metrics: GraphqlMetrics;
   readonly log: Logger;
   /** Browsers' origins that may call; `*` is all of them, none turns CORS off. */
   readonly corsOrigins: readonly string[];
   /** Whether a browser's GET shows GraphiQL: only in development on loopback. */
   readonly graphiql: boolean;
+  /** Whether documents may ask for the schema: not in production. */
+  readonly introspection: boolean;
 }
 
 export interface GraphqlHandler {
@@ -36,8 +45,9 @@ export interface GraphqlHandler {
 
 /** GraphQL over HTTP, subscriptions by server-sent events. */
 export function createGraphqlHandler(options: GraphqlOptions): GraphqlHandler {
-  const { schema, context, authenticate, metrics, log, corsOrigins, graphiql } = options;
-  const subscriptions = createSubscriptions(metrics.subscriptions);
+  const { schema, context, authenticate, countObjects, allowance, metrics, log } = options;
+  const { corsOrigins, graphiql, introspection } = options;
+  const subscriptions = createSubscriptions(metrics.subscriptions, allowance);
 
   const yoga = createYoga<object, Omit<GraphqlContext, 'principal'>>({
     schema,
@@ -47,6 +57,8 @@ export function createGraphqlHandler(options: GraphqlOptions): GraphqlHandler {
       useRequestLimits(), // refuses bodies that are too long or no JSON, before they are read
       useMetrics(metrics), // starts the clock before authentication, so that refusals are counted
       useAuthentication(authenticate), // before parsing: strangers learn nothing of the schema
+      useDocumentLimits({ introspection }), // before parsing and validating, which cost the more the larger it is
+      useObjectLimits(countObjects, allowance), // before anything runs
       useLogging(log), // knows the principal
       useCancellation(), // everything inside belongs to the request's signal
       useExpiry(), // outside of cancellation as well

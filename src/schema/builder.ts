@@ -1,4 +1,5 @@
 import SchemaBuilder from '@pothos/core';
+import ComplexityPlugin from '@pothos/plugin-complexity';
 import ErrorsPlugin from '@pothos/plugin-errors';
 import PrismaPlugin from '@pothos/plugin-prisma';
 import RelayPlugin from '@pothos/plugin-relay';
@@ -9,6 +10,7 @@ import { type Role, roleIncludes } from '../core/model.ts';
 import { fieldErrorsOf, pageSize } from '../core/validation.ts';
 import type PrismaTypes from '../generated/pothos.ts';
 import { getDatamodel } from '../generated/pothos.ts';
+import { objectsOf } from './complexity.ts';
 import type { GraphqlContext } from './context.ts';
 import { decodeNodeId, encodeNodeId, nodeId, nodeIds } from './node-id.ts';
 import { hideDeleted } from './visibility.ts';
@@ -27,7 +29,7 @@ export function createBuilder() {
     Scalars: { ID: { Input: string; Output: string }; DateTime: { Input: Date; Output: Date } };
   }>({
     // Validation stands behind Relay so that it sees ids as the caller wrote them.
-    plugins: [ScopeAuthPlugin, ErrorsPlugin, PrismaPlugin, RelayPlugin, ValidationPlugin],
+    plugins: [ScopeAuthPlugin, ErrorsPlugin, PrismaPlugin, RelayPlugin, ComplexityPlugin, ValidationPlugin],
     defaultFieldNullability: false,
     scopeAuth: {
       authorizeOnSubscribe: true,
@@ -63,6 +65,8 @@ export function createBuilder() {
         resolve: async (_root, { ids }, _context, _info, load) => (await load(ids)).map(hideDeleted),
       },
     },
+    // Counted per field; how many are too many is seen before an operation runs, once for all its root fields.
+    complexity: { fieldComplexity: objectsOf },
     validation: { validationError: ({ issues }) => new ValidationError(fieldErrorsOf(issues)) },
   });
 }

@@ -9,10 +9,10 @@ import type { AuditFilter, TenantFilter } from '../core/validation.ts';
 import type { GraphqlContext } from './context.ts';
 
 /** How many items a page has when the caller does not say. */
-const defaultSize = 20;
+export const defaultSize = 20;
 
 // `validate` has refused sizes beyond core's largest page, so the plugin's own clamp never acts.
-const maxSize = 100;
+export const maxSize = 100;
 
 interface PageArguments {
   readonly first?: number | null | undefined;

@@ -59,7 +59,6 @@ describe('command line', () => {
       '--tls-key=x',
       '--tls-client-ca=x',
     ],
-    '--rate-limit=1',
   ])('%s is no flag yet', (argument) => {
     expect(refusal([argument])).toContain('is no flag');
   });

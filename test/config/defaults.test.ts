@@ -22,6 +22,7 @@ describe('defaults and deployments', () => {
       tierConnections: new Map([['standard', 5]]),
       workerConcurrency: 4,
       corsOrigins: [],
+      rateLimit: 2000,
       insecure: false,
       logLevel: 'info',
       production: false,

@@ -41,6 +41,7 @@ describe('environment', () => {
       TMS_TIER_CONNECTIONS: 'gold=9',
       TMS_WORKER_CONCURRENCY: '64',
       TMS_CORS_ORIGIN: 'https://a.example.com',
+      TMS_RATE_LIMIT: '5',
       TMS_INSECURE: 'true',
       TMS_LOG_LEVEL: 'silent',
     });
@@ -68,6 +69,7 @@ describe('environment', () => {
       tierConnections: new Map([['gold', 9]]),
       workerConcurrency: 64,
       corsOrigins: ['https://a.example.com'],
+      rateLimit: 5,
       insecure: true,
       logLevel: 'silent',
       production: false,

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { TenantServiceService as rpc } from '../../src/generated/proto/tenant/v1/tenant.ts';
 import { createGrpcServer } from '../../src/grpc/server.ts';
 import { actor } from '../support/actor.ts';
+import { unlimited } from '../support/allowance.ts';
 import { startTestApp, type TestApp } from '../support/app.ts';
 import { serveAgain } from './extra-server.ts';
 import { connect, failureOf } from './grpc-client.ts';
@@ -66,6 +67,7 @@ test('a drain of a server with idle clients, and a second one, are done at once'
 test('a port that is taken is refused in one line', async () => {
   await using server = await serveAgain(app.core);
   const second = createGrpcServer({
+    allowance: unlimited(),
     core: app.core,
     authenticate: async () => ({ subject: 'test', role: 'admin', expiresAt: Infinity }),
     host: '127.0.0.1',

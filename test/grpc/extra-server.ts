@@ -3,6 +3,7 @@ import { Registry } from 'prom-client';
 import type { Core } from '../../src/core/core.ts';
 import type { ProvisioningEvent } from '../../src/core/model.ts';
 import { createGrpcServer, type GrpcServer } from '../../src/grpc/server.ts';
+import { unlimited } from '../support/allowance.ts';
 
 export interface ExtraServer extends GrpcServer {
   readonly address: string;
@@ -14,6 +15,7 @@ export interface ExtraServer extends GrpcServer {
 export async function serveAgain(core: Core, { reflection = false } = {}): Promise<ExtraServer> {
   const open = new Set<AsyncIterator<ProvisioningEvent>>();
   const server = await createGrpcServer({
+    allowance: unlimited(),
     core: { ...core, watch: { ...core.watch, one: (id, after) => counted(core.watch.one(id, after), open) } },
     authenticate: async () => ({ subject: 'test', role: 'admin', expiresAt: Infinity }),
     host: '127.0.0.1',

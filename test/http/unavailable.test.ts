@@ -21,7 +21,9 @@ import { createMetrics } from '../../src/http/metrics.ts';
 import { createHttpServer } from '../../src/http/server.ts';
 import { issueToken } from '../../src/http/token.ts';
 import { createSchema } from '../../src/resolvers/schema.ts';
+import { createObjectCounter } from '../../src/schema/complexity.ts';
 import { createLeaseRoles } from '../../src/workers/lease-roles.ts';
+import { unlimited } from '../support/allowance.ts';
 import { graphqlClient } from './graphql-client.ts';
 
 // Nobody listens on port 1.
@@ -80,6 +82,9 @@ test('a database that is out is UNAVAILABLE, over every kind of operation', asyn
         },
         prismaIncludingDeleted: includingDeleted,
       },
+      countObjects: createObjectCounter(createSchema()),
+      allowance: unlimited(),
+      introspection: true,
       authenticate: createAuthenticate({ kind: 'secret', secret, issuer: null, audience: null }, log),
       metrics: metrics.graphql,
       log,

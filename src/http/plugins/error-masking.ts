@@ -6,6 +6,9 @@ import type { Logger } from 'pino';
 import { SealedValueError } from '../../core/errors.ts';
 import { publicError, rootCause } from '../errors.ts';
 
+/** Errors of a document or its variables; more of them would help nobody. Fields have one each at most. */
+const maxErrors = 10;
+
 /**
  * Shows callers the errors that are meant for them. Everything else becomes INTERNAL with a request id that stands in
  * the log beside the error; no stack trace leaves the process. Which encryption key is missing is said.
@@ -37,7 +40,9 @@ export function useErrorMasking(log: Logger): Plugin {
   function mask<R extends object>(result: R, signal: AbortSignal): R {
     const errors: unknown = Reflect.get(result, 'errors');
     if (!Array.isArray(errors) || errors.length === 0) return result;
-    return { ...result, errors: errors.map((error) => shown(error, signal)) };
+    // Without data nothing was run: all of these are of the request.
+    const some = Reflect.get(result, 'data') === undefined ? errors.slice(0, maxErrors) : errors;
+    return { ...result, errors: some.map((error) => shown(error, signal)) };
   }
 
   return {

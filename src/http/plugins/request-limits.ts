@@ -1,6 +1,6 @@
-import { GraphQLError } from 'graphql';
+import type { GraphQLError } from 'graphql';
 import type { FetchAPI, Plugin } from 'graphql-yoga';
-import type { ErrorCode } from '../../core/errors.ts';
+import { refusal } from '../refusal.ts';
 
 /** Far beyond any operation of this schema, bytes. */
 const maxBody = 256 * 1024;
@@ -62,8 +62,4 @@ async function bounded(request: Request, fetchAPI: FetchAPI): Promise<Request> {
 
 function tooLong(): GraphQLError {
   return refusal(413, 'LIMIT_EXCEEDED', `A request may have ${maxBody} bytes.`);
-}
-
-function refusal(status: number, code: ErrorCode, message: string): GraphQLError {
-  return new GraphQLError(message, { extensions: { code, http: { status } } });
 }

@@ -1,19 +1,32 @@
 import { isAsyncIterable } from '@envelop/core';
 import type { Plugin } from 'graphql-yoga';
 import type { Gauge } from 'prom-client';
+import type { Allowance } from '../../core/allowance.ts';
+import type { GraphqlContext } from '../../schema/context.ts';
+import { publicError } from '../errors.ts';
 
 export interface Subscriptions {
-  readonly plugin: Plugin;
+  readonly plugin: Plugin<GraphqlContext>;
   /** Ends every subscription, now and from now on, as if its last event had come. */
   complete(): void;
 }
 
-/** Knows the subscriptions that stream: counts them, and ends each when its client goes away or the server drains. */
-export function createSubscriptions(active: Pick<Gauge, 'inc' | 'dec'>): Subscriptions {
+/**
+ * Knows the subscriptions that stream: counts them, refuses those that are too many for one principal, and ends each when
+ * its client goes away or the server drains.
+ */
+export function createSubscriptions(
+  active: Pick<Gauge, 'inc' | 'dec'>,
+  allowance: Pick<Allowance, 'openStream'>,
+): Subscriptions {
   const open = new Set<() => void>();
   let completed = false;
 
-  function track<T>(stream: AsyncIterable<T>, signal: AbortSignal): AsyncIterableIterator<T> {
+  function track<T>(
+    stream: AsyncIterable<T>,
+    signal: AbortSignal,
+    close: () => void,
+  ): AsyncIterableIterator<T> {
     const iterator = stream[Symbol.asyncIterator]();
     // Whoever waits for the next value is told that there is none.
     const end = () => {
@@ -22,6 +35,7 @@ export function createSubscriptions(active: Pick<Gauge, 'inc' | 'dec'>): Subscri
     };
     const release = () => {
       if (open.delete(end)) active.dec();
+      close();
       signal.removeEventListener('abort', end);
     };
     open.add(end);
@@ -54,7 +68,16 @@ export function createSubscriptions(active: Pick<Gauge, 'inc' | 'dec'>): Subscri
     plugin: {
       onSubscribe: ({ context }) => ({
         onSubscribeResult({ result, setResult }) {
-          if (isAsyncIterable(result)) setResult(track(result, context.request.signal));
+          if (!isAsyncIterable(result)) return;
+          try {
+            const close = allowance.openStream(context.principal);
+            setResult(track(result, context.request.signal, close));
+          } catch (error) {
+            result[Symbol.asyncIterator]().return?.();
+            const refusal = publicError(error);
+            if (refusal === null) throw error;
+            setResult({ errors: [refusal] });
+          }
         },
       }),
       onResultProcess({ result, resultProcessor }) {

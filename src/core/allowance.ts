@@ -1,0 +1,57 @@
+import { LimitExceededError } from './errors.ts';
+import type { Principal } from './model.ts';
+import type { RateLimit } from './ports.ts';
+
+/** Streams of events that one subject may have open, over both faces of this process together. */
+const maxStreams = 100;
+
+/** What each principal may use up. */
+export interface Allowance {
+  /** Counts objects that are asked for. @throws {LimitExceededError} when there were too many of late */
+  spend(principal: Principal, objects: number): Promise<void>;
+  /**
+   * Counts a stream until the answered function is called, which may be called twice.
+   * @throws {LimitExceededError} when the principal has as many as it may
+   */
+  openStream(principal: Principal): () => void;
+}
+
+export interface AllowanceOptions {
+  readonly rateLimit: RateLimit;
+  /** Objects a second, for the message. */
+  readonly objectsPerSecond: number;
+}
+
+/** Keeps account of all principals. */
+export function createAllowance({ rateLimit, objectsPerSecond }: AllowanceOptions): Allowance {
+  const streams = new Map<string, number>();
+
+  return {
+    async spend({ subject }, objects) {
+      // What asks for nothing but scalars is work too.
+      const waitMs = await rateLimit.take(subject, Math.max(1, objects));
+      if (waitMs === 0) return;
+      throw new LimitExceededError(
+        `You may ask for ${objectsPerSecond} objects a second; try again in ${Math.ceil(waitMs)} ms.`,
+        waitMs,
+      );
+    },
+    openStream({ subject }) {
+      const open = streams.get(subject) ?? 0;
+      if (open >= maxStreams) {
+        throw new LimitExceededError(
+          `You have ${open} streams open, as many as are allowed; close one, or watch many tenants on one stream.`,
+        );
+      }
+      streams.set(subject, open + 1);
+      let closed = false;
+      return () => {
+        if (closed) return;
+        closed = true;
+        const left = (streams.get(subject) ?? 1) - 1;
+        if (left === 0) streams.delete(subject);
+        else streams.set(subject, left);
+      };
+    },
+  };
+}

@@ -1,0 +1,69 @@
+import { createHash } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import type { Logger } from 'pino';
+import { RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
+import type { RateLimit } from '../core/ports.ts';
+
+/** After Redis has failed this process counts alone for so long, milliseconds, and nobody waits for it meanwhile. */
+const aloneMs = 5_000;
+
+export interface RateLimitOptions {
+  /** 0 turns it off. */
+  readonly objectsPerSecond: number;
+  /** Where all processes count together; null: there is only this one. */
+  readonly shared: { readonly redis: Redis; readonly registryId: string } | null;
+  readonly log: Pick<Logger, 'warn'>;
+}
+
+/**
+ * Counts in seconds that begin with a subject's first request. When Redis does not answer, the processes count each for
+ * itself, and so let more through: a limit must not be what fails a request.
+ */
+export function createRateLimit({ objectsPerSecond: points, shared, log }: RateLimitOptions): RateLimit {
+  if (points === 0) return { take: async () => 0 };
+  const alone = new RateLimiterMemory({ points, duration: 1 });
+  const together =
+    shared &&
+    new RateLimiterRedis({
+      storeClient: shared.redis,
+      keyPrefix: `tms:${shared.registryId}:objects`,
+      points,
+      duration: 1,
+      rejectIfRedisNotReady: true,
+      // Who has had enough is told so without asking Redis.
+      inMemoryBlockOnConsumed: points + 1,
+    });
+  let aloneUntil = 0;
+
+  return {
+    async take(subject, objects) {
+      // What is more than a second's worth may be had too, by who asks for nothing else in that second.
+      const share = Math.min(objects, points);
+      if (together !== null && performance.now() >= aloneUntil) {
+        try {
+          return await waitFor(together.consume(nameless(subject), share));
+        } catch (error) {
+          aloneUntil = performance.now() + aloneMs;
+          log.warn({ err: error }, 'the rate limit is not shared now: Redis does not answer');
+        }
+      }
+      return waitFor(alone.consume(subject, share));
+    },
+  };
+}
+
+/** The limiter answers "too many" by a rejection that is no error. */
+async function waitFor(consumed: Promise<RateLimiterRes>): Promise<number> {
+  try {
+    await consumed;
+    return 0;
+  } catch (refusal) {
+    if (!(refusal instanceof RateLimiterRes)) throw refusal;
+    return Math.max(1, refusal.msBeforeNext);
+  }
+}
+
+/** A subject may be somebody's name; Redis has no use for it, nor for how long it is. */
+function nameless(subject: string): string {
+  return createHash('sha256').update(subject).digest('base64url');
+}
