@@ -69,6 +69,8 @@ export interface Timings {
   readonly stepLimitMs: number;
   /** The first retry of a failed step; later ones wait longer. */
   readonly firstRetryMs: number;
+  /** How long a query, a mutation or a unary call may take. */
+  readonly requestLimitMs: number;
   /** How long a drain waits for what is in flight. */
   readonly drainMs: number;
 }
@@ -80,6 +82,7 @@ const usualTimings: Timings = {
   connectionLeaseMs: 15 * 60_000,
   stepLimitMs: 60_000,
   firstRetryMs: 500,
+  requestLimitMs: 30_000,
   drainMs: 10_000,
 };
 
@@ -282,6 +285,7 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
       core,
       authenticate,
       allowance,
+      requestLimitMs: timings.requestLimitMs,
       host: config.host,
       port: config.port,
       reflection: !config.production,
@@ -296,10 +300,12 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
         authenticate,
         countObjects: createObjectCounter(createSchema()),
         allowance,
+        requestLimitMs: timings.requestLimitMs,
         metrics: metrics.graphql,
         log,
         corsOrigins: config.corsOrigins,
         graphiql: !config.production && loopback,
+        trustedDocuments: config.trustedDocuments,
         introspection: !config.production,
       }),
     );

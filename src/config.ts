@@ -52,6 +52,8 @@ export interface Config {
   readonly corsOrigins: readonly string[];
   /** Objects a second that each principal may ask for; 0 is as many as they like. */
   readonly rateLimit: number;
+  /** The GraphQL documents that browsers may send, by id; null is any. */
+  readonly trustedDocuments: ReadonlyMap<string, string> | null;
   readonly insecure: boolean;
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
   /** NODE_ENV is `production`. */
@@ -100,6 +102,7 @@ function readConfig(settings: Settings, env: Environment): Config {
     workerConcurrency: settings.value(flags.workerConcurrency),
     corsOrigins: settings.given(flags.corsOrigin) ?? [],
     rateLimit: settings.value(flags.rateLimit),
+    trustedDocuments: settings.given(flags.trustedDocuments) ?? null,
     insecure: settings.value(flags.insecure),
     logLevel: settings.value(flags.logLevel),
     production: env.NODE_ENV === 'production',

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { tierConnections } from './tier-connections.ts';
+import { trustedDocuments } from './trusted-documents.ts';
 import * as values from './values.ts';
 
 /** One row of the table that parsing, environment names, help and messages all come from. */
@@ -250,6 +251,13 @@ export const flags = {
     meaning: 'objects a second per principal; 0 is off',
     takes: 'a number from 0 (off) to 1000000',
     schema: values.wholeNumber(0, 1_000_000),
+  },
+  trustedDocuments: {
+    name: 'trusted-documents',
+    placeholder: 'file',
+    meaning: 'the only GraphQL documents that browsers may send',
+    takes: 'a readable JSON file {"id": "document", …}',
+    schema: trustedDocuments,
   },
   insecure: { ...yesOrNo, name: 'insecure', meaning: 'accept, loudly, what is refused for security' },
   logLevel: {

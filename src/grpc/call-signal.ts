@@ -19,12 +19,16 @@ export interface CallSignal extends Disposable {
 }
 
 /**
- * A signal that is aborted with what the caller is told when the call's deadline passes, its client goes away, or
- * `draining` is aborted. Disposed of, it is never aborted any more.
+ * A signal that is aborted with what the caller is told when the call's deadline passes, at the latest after `limitMs`
+ * milliseconds, its client goes away, or `draining` is aborted. Disposed of, it is never aborted any more.
  */
-export function createCallSignal(call: EndingCall, draining: AbortSignal | null): CallSignal {
+export function createCallSignal(
+  call: EndingCall,
+  draining: AbortSignal | null,
+  limitMs = Number.POSITIVE_INFINITY,
+): CallSignal {
   const controller = new AbortController();
-  const deadline = Number(call.getDeadline());
+  const deadline = Math.min(Number(call.getDeadline()), Date.now() + limitMs);
 
   const cancelled = () => {
     if (Date.now() >= deadline - clockDifferenceMs) expired();

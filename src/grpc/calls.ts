@@ -38,6 +38,8 @@ export interface CallsOptions {
   readonly authenticate: Authenticate;
   readonly audit: Pick<Core['audit'], 'refused'>;
   readonly allowance: Allowance;
+  /** How long a unary call may take, milliseconds, also when its client would wait longer. */
+  readonly requestLimitMs: number;
   readonly metrics: CallMetrics;
   readonly log: Pick<Logger, 'error'>;
   /** Ends the streams when it is aborted; unary calls may finish. */
@@ -47,7 +49,15 @@ export interface CallsOptions {
 export type Calls = ReturnType<typeof createCalls>;
 
 /** What every call goes through, whatever its service. */
-export function createCalls({ authenticate, audit, allowance, metrics, log, draining }: CallsOptions) {
+export function createCalls({
+  authenticate,
+  audit,
+  allowance,
+  requestLimitMs,
+  metrics,
+  log,
+  draining,
+}: CallsOptions) {
   /** Does the work of one call. Never rejects: an error is a status. */
   async function perform<Request, Result>(
     call: IncomingCall<Request>,
@@ -59,7 +69,7 @@ export function createCalls({ authenticate, audit, allowance, metrics, log, drai
     // 1. The clock starts.
     const end = metrics.begin(path);
     // 2. The caller's deadline and cancellation become a signal, which the database adapter obeys.
-    using ended = createCallSignal(call, ending);
+    using ended = createCallSignal(call, ending, ending === null ? requestLimitMs : undefined);
     const { signal } = ended;
     try {
       const result = await withCancellation(signal, () =>

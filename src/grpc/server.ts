@@ -20,6 +20,8 @@ export interface GrpcServerOptions {
   readonly core: Core;
   readonly authenticate: Authenticate;
   readonly allowance: Allowance;
+  /** How long a unary call may take, milliseconds. */
+  readonly requestLimitMs: number;
   readonly host: string;
   /** 0 is any free one. */
   readonly port: number;
@@ -42,7 +44,7 @@ export interface GrpcServer extends AsyncDisposable {
 }
 
 const options = {
-  // The largest request that makes sense is under 4 KiB.
+  // The largest request that makes sense is under 4 KiB. Metadata are bounded by Node: 64 KiB, 128 entries.
   'grpc.max_receive_message_length': 64 * 1024,
   // What clients accept unless told otherwise.
   'grpc.max_send_message_length': 4 * 1024 * 1024,
@@ -51,6 +53,8 @@ const options = {
   'grpc.keepalive_timeout_ms': 20_000,
   // Per connection; a watch holds one as long as it runs.
   'grpc.max_concurrent_streams': 1_000,
+  // What waits to be sent to one client that does not read, and all headers of its calls, MiB.
+  'grpc-node.max_session_memory': 64,
   // Statistics that nobody reads, at a price per call.
   'grpc.enable_channelz': 0,
 };
@@ -63,6 +67,7 @@ export async function createGrpcServer({
   core,
   authenticate,
   allowance,
+  requestLimitMs,
   host,
   port: wantedPort,
   reflection,
@@ -76,6 +81,7 @@ export async function createGrpcServer({
     authenticate,
     audit: core.audit,
     allowance,
+    requestLimitMs,
     metrics: createCallMetrics(metrics),
     log,
     draining: draining.signal,

@@ -13,36 +13,43 @@ export const documentLimits = {
   depth: 12,
   aliases: 30,
   directives: 20,
+  /** Directives of one field, fragment or operation; more than two make sense nowhere. */
+  directivesAtOnce: 4,
   /** Fields that stand once more in the braces where they stand already. */
   repetitions: 20,
 };
 
 /** What is too much about a document, as a sentence; null when nothing is. It may be no valid document. */
 export function excessOf(document: DocumentNode): string | null {
-  const counts = { aliases: 0, directives: 0, repetitions: 0 };
+  const found = { depth: depthOf(document), aliases: 0, directives: 0, directivesAtOnce: 0, repetitions: 0 };
   visit(document, {
-    Field(field) {
-      if (field.alias !== undefined) counts.aliases += 1;
-    },
-    Directive() {
-      counts.directives += 1;
-    },
-    SelectionSet({ selections }) {
-      const keys = selections
-        .filter((selection) => selection.kind === Kind.FIELD)
-        .map(({ alias, name }) => (alias ?? name).value);
-      counts.repetitions += keys.length - new Set(keys).size;
+    enter(node) {
+      const directives = 'directives' in node ? (node.directives?.length ?? 0) : 0;
+      found.directives += directives;
+      found.directivesAtOnce = Math.max(found.directivesAtOnce, directives);
+      if (node.kind === Kind.FIELD && node.alias !== undefined) found.aliases += 1;
+      if (node.kind === Kind.SELECTION_SET) found.repetitions += repetitionsIn(node);
     },
   });
-  const depth = depthOf(document);
-  if (depth > documentLimits.depth) return sentence(depth, 'levels of fields', documentLimits.depth);
-  if (counts.aliases > documentLimits.aliases)
-    return sentence(counts.aliases, 'aliases', documentLimits.aliases);
-  if (counts.directives > documentLimits.directives)
-    return sentence(counts.directives, 'directives', documentLimits.directives);
-  if (counts.repetitions > documentLimits.repetitions)
-    return sentence(counts.repetitions, 'repeated fields', documentLimits.repetitions);
+  for (const [limit, what] of names) {
+    if (found[limit] > documentLimits[limit]) return sentence(found[limit], what, documentLimits[limit]);
+  }
   return null;
+}
+
+const names = [
+  ['depth', 'levels of fields'],
+  ['aliases', 'aliases'],
+  ['directives', 'directives'],
+  ['directivesAtOnce', 'directives in one place'],
+  ['repetitions', 'repeated fields'],
+] as const;
+
+function repetitionsIn({ selections }: SelectionSetNode): number {
+  const keys = selections
+    .filter((selection) => selection.kind === Kind.FIELD)
+    .map(({ alias, name }) => (alias ?? name).value);
+  return keys.length - new Set(keys).size;
 }
 
 /** How the sentences of all limits on documents read. */

@@ -18,6 +18,7 @@ import { useMetrics } from './plugins/metrics.ts';
 import { useObjectLimits } from './plugins/object-limits.ts';
 import { useRequestLimits } from './plugins/request-limits.ts';
 import { createSubscriptions } from './plugins/subscriptions.ts';
+import { type TrustedDocuments, useTrustedDocuments } from './plugins/trusted-documents.ts';
 
 export interface GraphqlOptions {
   readonly schema: GraphQLSchema;
@@ -29,10 +30,14 @@ export interface GraphqlOptions {
   readonly allowance: Allowance;
   readonly metrics: GraphqlMetrics;
   readonly log: Logger;
+  /** How long a query or a mutation may take, milliseconds. */
+  readonly requestLimitMs: number;
   /** Browsers' origins that may call; `*` is all of them, none turns CORS off. */
   readonly corsOrigins: readonly string[];
   /** Whether a browser's GET shows GraphiQL: only in development on loopback. */
   readonly graphiql: boolean;
+  /** The documents that browsers may send; null is any. */
+  readonly trustedDocuments: TrustedDocuments | null;
   /** Whether documents may ask for the schema: not in production. */
   readonly introspection: boolean;
 }
@@ -46,7 +51,7 @@ export interface GraphqlHandler {
 /** GraphQL over HTTP, subscriptions by server-sent events. */
 export function createGraphqlHandler(options: GraphqlOptions): GraphqlHandler {
   const { schema, context, authenticate, countObjects, allowance, metrics, log } = options;
-  const { corsOrigins, graphiql, introspection } = options;
+  const { corsOrigins, graphiql, introspection, trustedDocuments } = options;
   const subscriptions = createSubscriptions(metrics.subscriptions, allowance);
 
   const yoga = createYoga<object, Omit<GraphqlContext, 'principal'>>({
@@ -54,13 +59,14 @@ export function createGraphqlHandler(options: GraphqlOptions): GraphqlHandler {
     context,
     plugins: [
       // In the order in which a request meets them.
-      useRequestLimits(), // refuses bodies that are too long or no JSON, before they are read
+      useRequestLimits(corsOrigins), // refuses what other sites' pages send, and bodies too long or no JSON, unread
       useMetrics(metrics), // starts the clock before authentication, so that refusals are counted
       useAuthentication(authenticate), // before parsing: strangers learn nothing of the schema
+      trustedDocuments !== null && useTrustedDocuments(trustedDocuments), // puts the document in the place of its id
       useDocumentLimits({ introspection }), // before parsing and validating, which cost the more the larger it is
       useObjectLimits(countObjects, allowance), // before anything runs
       useLogging(log), // knows the principal
-      useCancellation(), // everything inside belongs to the request's signal
+      useCancellation(options.requestLimitMs), // everything inside belongs to the request's signal
       useExpiry(), // outside of cancellation as well
       subscriptions.plugin, // outside of cancellation: it ends streams that wait
       useErrorMasking(log), // sees every result last, also those of refusals above
@@ -75,6 +81,7 @@ export function createGraphqlHandler(options: GraphqlOptions): GraphqlHandler {
     renderGraphiQL: async (options) =>
       (await import('@graphql-yoga/render-graphiql')).renderGraphiQL(options),
     landingPage: false,
+    extraParamNames: ['documentId'],
     batching: false,
     multipart: false,
   });

@@ -12,7 +12,22 @@ export interface HttpServerOptions {
   readonly metrics: Registry;
   /** Whether traffic may come: false while starting and while draining. */
   readonly isReady: () => boolean;
+  readonly patience?: Patience;
 }
+
+/** How long a client may take to send its request, milliseconds. */
+export interface Patience {
+  readonly headersMs: number;
+  /** All of it, headers included. How long its answer takes is up to GraphQL. */
+  readonly requestMs: number;
+  /** How often the connections are looked at. */
+  readonly checkMs: number;
+}
+
+const usualPatience: Patience = { headersMs: 10_000, requestMs: 30_000, checkMs: 1_000 };
+
+/** All headers of a request together, bytes; a token is the largest of them. */
+const maxHeaderSize = 16 * 1024;
 
 export interface HttpServer extends AsyncDisposable {
   readonly port: number;
@@ -29,7 +44,7 @@ type Route = (request: IncomingMessage, response: ServerResponse) => void | Prom
 
 /** Serves /live, /health, /ready and /metrics, and /graphql when it is there. @throws when the port cannot be had, with a line that says so */
 export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
-  const { host, port, health, metrics, isReady } = options;
+  const { host, port, health, metrics, isReady, patience = usualPatience } = options;
   let draining = false;
 
   const routes = new Map<string, Route>([
@@ -59,9 +74,14 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   let graphql: GraphqlHandler | null = null;
 
   const server = createServer(
-    // A request must arrive within half a minute; how long its answer takes is up to GraphQL. Idle connections outlive
-    // the minute that load balancers keep theirs.
-    { headersTimeout: 10_000, requestTimeout: 30_000, keepAliveTimeout: 65_000 },
+    {
+      maxHeaderSize,
+      headersTimeout: patience.headersMs,
+      requestTimeout: patience.requestMs,
+      connectionsCheckingInterval: patience.checkMs,
+      // Idle connections outlive the minute that load balancers keep theirs.
+      keepAliveTimeout: 65_000,
+    },
     (request, response) => {
       if (draining) response.shouldKeepAlive = false;
       response.on('close', () => {

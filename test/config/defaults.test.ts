@@ -23,6 +23,7 @@ describe('defaults and deployments', () => {
       workerConcurrency: 4,
       corsOrigins: [],
       rateLimit: 2000,
+      trustedDocuments: null,
       insecure: false,
       logLevel: 'info',
       production: false,

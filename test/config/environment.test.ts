@@ -18,6 +18,8 @@ describe('environment', () => {
   });
 
   test('every setting has its variable', () => {
+    const documents = join(directory, 'documents.json');
+    writeFileSync(documents, '{"a":"{ __typename }"}');
     const config = configOf([], {
       TMS_PORT: '1',
       TMS_HTTP_PORT: '2',
@@ -42,6 +44,7 @@ describe('environment', () => {
       TMS_WORKER_CONCURRENCY: '64',
       TMS_CORS_ORIGIN: 'https://a.example.com',
       TMS_RATE_LIMIT: '5',
+      TMS_TRUSTED_DOCUMENTS: documents,
       TMS_INSECURE: 'true',
       TMS_LOG_LEVEL: 'silent',
     });
@@ -70,6 +73,7 @@ describe('environment', () => {
       workerConcurrency: 64,
       corsOrigins: ['https://a.example.com'],
       rateLimit: 5,
+      trustedDocuments: new Map([['a', '{ __typename }']]),
       insecure: true,
       logLevel: 'silent',
       production: false,

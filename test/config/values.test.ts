@@ -143,6 +143,28 @@ describe('values', () => {
     expect(refusal([`--auth-secret=${'e'.repeat(31)}`])).toContain('at least 32 bytes; it has 31');
   });
 
+  test.each([
+    ['{"a":"{ __typename }"}', null],
+    ['{}', null],
+    [null, 'it cannot be read'],
+    ['{', 'it is not of that form'],
+    ['["{ __typename }"]', 'it is not of that form'],
+    ['{"a":1}', 'it is not of that form'],
+    ['{"a":""}', 'it is not of that form'],
+  ])('trusted documents of %j: %j', (content, complaint) => {
+    const file = join(directory, content === null ? 'missing.json' : 'documents.json');
+    if (content !== null) writeFileSync(file, content);
+    const argument = `--trusted-documents=${file}`;
+    if (complaint === null)
+      expect(configOf([argument]).trustedDocuments).toEqual(
+        new Map(Object.entries(JSON.parse(content ?? ''))),
+      );
+    else
+      expect(refusal([argument])).toBe(
+        `--trusted-documents takes a readable JSON file {"id": "document", …}; ${complaint}`,
+      );
+  });
+
   test('a data directory may be missing but is nothing else', () => {
     const file = join(directory, 'file');
     writeFileSync(file, '');

@@ -68,6 +68,7 @@ test('a port that is taken is refused in one line', async () => {
   await using server = await serveAgain(app.core);
   const second = createGrpcServer({
     allowance: unlimited(),
+    requestLimitMs: 30_000,
     core: app.core,
     authenticate: async () => ({ subject: 'test', role: 'admin', expiresAt: Infinity }),
     host: '127.0.0.1',

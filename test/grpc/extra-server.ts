@@ -16,6 +16,7 @@ export async function serveAgain(core: Core, { reflection = false } = {}): Promi
   const open = new Set<AsyncIterator<ProvisioningEvent>>();
   const server = await createGrpcServer({
     allowance: unlimited(),
+    requestLimitMs: 30_000,
     core: { ...core, watch: { ...core.watch, one: (id, after) => counted(core.watch.one(id, after), open) } },
     authenticate: async () => ({ subject: 'test', role: 'admin', expiresAt: Infinity }),
     host: '127.0.0.1',

@@ -84,6 +84,8 @@ test('a database that is out is UNAVAILABLE, over every kind of operation', asyn
       },
       countObjects: createObjectCounter(createSchema()),
       allowance: unlimited(),
+      requestLimitMs: 30_000,
+      trustedDocuments: null,
       introspection: true,
       authenticate: createAuthenticate({ kind: 'secret', secret, issuer: null, audience: null }, log),
       metrics: metrics.graphql,

@@ -48,6 +48,7 @@ const timings: Timings = {
   connectionLeaseMs: 15 * 60_000,
   stepLimitMs: 60_000,
   firstRetryMs: 500,
+  requestLimitMs: 30_000,
   drainMs: 5_000,
 };
 

@@ -1,19 +1,23 @@
 import type { GraphQLError } from 'graphql';
 import type { FetchAPI, Plugin } from 'graphql-yoga';
+import { isUnaskedGet } from '../browsers.ts';
 import { refusal } from '../refusal.ts';
 
 /** Far beyond any operation of this schema, bytes. */
 const maxBody = 256 * 1024;
 
 /**
- * Refuses bodies that are too long or no JSON. JSON alone: a page on another site can send the other types without
- * asking first. Yoga's own limit wraps every body in a stream and halves the throughput; here only a body without a
+ * Refuses what a page of another site sends without asking first, and bodies that are too long or no JSON. JSON alone,
+ * for the other types can be sent so. Yoga's own limit wraps every body in a stream and halves the throughput; here only a body without a
  * declared length is counted, for Node holds the others to what they declare.
  */
-export function useRequestLimits(): Plugin {
+export function useRequestLimits(corsOrigins: readonly string[]): Plugin {
   return {
     onRequestParse({ request, requestParser, setRequestParser, fetchAPI }) {
-      if (request.method === 'GET') return refuseUnreadable(new URL(request.url).searchParams);
+      if (request.method === 'GET') {
+        if (isUnaskedGet(request.headers, corsOrigins)) throw unasked();
+        return refuseUnreadable(new URL(request.url).searchParams);
+      }
       if (request.method !== 'POST') return;
       const type = request.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase();
       if (type !== 'application/json') {
@@ -58,6 +62,14 @@ async function bounded(request: Request, fetchAPI: FetchAPI): Promise<Request> {
   if (size > maxBody) throw tooLong();
   const { method, headers, signal } = request;
   return new fetchAPI.Request(request.url, { method, headers, signal, body: Buffer.concat(chunks) });
+}
+
+function unasked(): GraphQLError {
+  return refusal(
+    403,
+    'FORBIDDEN',
+    'A page of another site must send a header that browsers ask for first, such as authorization.',
+  );
 }
 
 function tooLong(): GraphQLError {

@@ -1,0 +1,108 @@
+import { status } from '@grpc/grpc-js';
+import { expect, test, vi } from 'vitest';
+import { TenantServiceService } from '../../../src/generated/proto/tenant/v1/tenant.ts';
+import { connect, failureOf } from '../../grpc/grpc-client.ts';
+import { startTestApp } from '../../support/app.ts';
+import { graphqlClient, type Stream } from '../graphql-client.ts';
+
+const page = '{ tenants(first: 100) { nodes { id } } }';
+
+test('a principal has so many objects a second, over both listeners together', async () => {
+  await using app = await startTestApp({ worker: false, config: { rateLimit: 150 } });
+  const client = graphqlClient(app);
+  using editor = connect(app.grpcAddress, app.tokens.editor);
+  const list = { pageSize: 100, pageToken: '', status: [], tier: '', search: '', deleted: '' };
+
+  // What is counted is the second that begins with the first request; it may end meanwhile.
+  await vi.waitFor(async () => {
+    await client.run('editor', page);
+    const headers = { accept: 'application/graphql-response+json' };
+    const response = await client.post('editor', page, {}, { headers });
+    expect([response.status, response.headers.get('retry-after'), await response.json()]).toEqual([
+      429,
+      '1',
+      {
+        errors: [
+          {
+            message: expect.stringMatching(
+              /^You may ask for 150 objects a second; try again in \d{1,4} ms\.$/,
+            ),
+            extensions: { code: 'LIMIT_EXCEEDED' },
+          },
+        ],
+      },
+    ]);
+    expect(await failureOf(editor.unary(TenantServiceService.listTenants, list))).toMatchObject({
+      code: 'RESOURCE_EXHAUSTED',
+      reason: 'LIMIT_EXCEEDED',
+    });
+  }, 10_000);
+  await client.data('viewer', page);
+});
+
+test('a page counts its tenants over gRPC too, and says when to come back', async () => {
+  await using app = await startTestApp({ worker: false, config: { rateLimit: 150 } });
+  using viewer = connect(app.grpcAddress, app.tokens.viewer);
+  const list = { pageSize: 100, pageToken: '', status: [], tier: '', search: '', deleted: '' };
+  await vi.waitFor(async () => {
+    await viewer.unary(TenantServiceService.listTenants, list).catch(() => {});
+    const error = await viewer.unary(TenantServiceService.listTenants, list).then(
+      () => null,
+      (reason: unknown) => reason,
+    );
+    expect(error).toMatchObject({ code: status.RESOURCE_EXHAUSTED });
+    const [pushback] = Reflect.get(Object(error), 'metadata').get('grpc-retry-pushback-ms');
+    expect(Number(pushback)).toBeGreaterThan(0);
+  }, 10_000);
+});
+
+test('a principal has a hundred streams, over both listeners together', async () => {
+  await using app = await startTestApp({ worker: false, config: { rateLimit: 0 } });
+  const client = graphqlClient(app);
+  const { tenant } = await app.core.tenants.create(
+    { subject: 'test', role: 'admin' },
+    { name: 'Watched', subdomain: 'watched', contactEmail: 'jo@watched.example' },
+  );
+  using viewer = connect(app.grpcAddress, app.tokens.viewer);
+  using another = connect(app.grpcAddress, app.tokens.editor);
+  const feed = 'subscription { provisioningFeed { sequence } }';
+  const watch = (caller: typeof viewer) =>
+    caller.stream(TenantServiceService.watchProvisioning, { tenantId: tenant.id, afterSequence: 0 });
+
+  await using open = new AsyncDisposableStack();
+  const streams: Stream[] = [];
+  for (let n = 0; n < 99; n += 1) streams.push(open.use(await client.stream('viewer', feed)));
+  const last = watch(viewer);
+  last.on('error', () => {});
+  await new Promise((resolve) => last.once('data', resolve));
+
+  const refused = await (await client.stream('viewer', feed)).next();
+  expect(refused.value).toEqual({
+    event: 'next',
+    data: {
+      errors: [
+        {
+          message:
+            'You have 100 streams open, as many as are allowed; close one, or watch many tenants on one stream.',
+          extensions: { code: 'LIMIT_EXCEEDED' },
+        },
+      ],
+    },
+  });
+  const failure = new Promise((resolve) => watch(viewer).once('error', resolve));
+  expect(await failure).toMatchObject({ code: status.RESOURCE_EXHAUSTED });
+  const others = watch(another);
+  others.on('error', () => {});
+  await new Promise((resolve) => others.once('data', resolve));
+  others.cancel();
+
+  // Who closes one may open one.
+  streams[0]?.[Symbol.dispose]();
+  last.cancel();
+  await vi.waitFor(async () => {
+    const next = watch(viewer);
+    next.on('error', () => {});
+    await new Promise((resolve, reject) => next.once('data', resolve).once('error', reject));
+    next.cancel();
+  }, 10_000);
+}, 30_000);
