@@ -3,7 +3,11 @@ import { expect, test, vi } from 'vitest';
 import { TenantServiceService } from '../../../src/generated/proto/tenant/v1/tenant.ts';
 import { connect, failureOf } from '../../grpc/grpc-client.ts';
 import { startTestApp } from '../../support/app.ts';
+import { createTestDatabase } from '../../support/database.ts';
+import { redisMissing, startRedis } from '../../support/redis.ts';
 import { graphqlClient, type Stream } from '../graphql-client.ts';
+
+if (redisMissing !== null) console.warn(redisMissing);
 
 const page = '{ tenants(first: 100) { nodes { id } } }';
 
@@ -53,6 +57,24 @@ test('a page counts its tenants over gRPC too, and says when to come back', asyn
     expect(error).toMatchObject({ code: status.RESOURCE_EXHAUSTED });
     const [pushback] = Reflect.get(Object(error), 'metadata').get('grpc-retry-pushback-ms');
     expect(Number(pushback)).toBeGreaterThan(0);
+  }, 10_000);
+});
+
+test.skipIf(redisMissing !== null)('replicas with a Redis count together', async () => {
+  await using redis = await startRedis();
+  await using database = await createTestDatabase();
+  const options = { worker: false, database, redisUrl: redis.url, config: { rateLimit: 150 } };
+  await using one = await startTestApp(options);
+  await using another = await startTestApp(options);
+  await vi.waitFor(async () => {
+    await graphqlClient(one).run('viewer', page);
+    const { body } = await graphqlClient(another).run('viewer', page);
+    expect(body.errors?.map(({ extensions }) => extensions.code)).toEqual(['LIMIT_EXCEEDED']);
+  }, 10_000);
+  // Each for itself, then, and nobody is refused because of that.
+  await redis.goDown();
+  await vi.waitFor(async () => {
+    for (const app of [one, another]) await graphqlClient(app).data('admin', page);
   }, 10_000);
 });
 

@@ -39,7 +39,7 @@ async function heardBy(begin: string, drip: string | null): Promise<string> {
   socket.on('error', () => {});
   socket.write(begin);
   const dripping = setInterval(() => drip !== null && socket.write(drip), 20);
-  await once(socket, 'close');
+  await new Promise((resolve) => socket.once('close', resolve));
   clearInterval(dripping);
   return text.split('\r\n')[0] ?? '';
 }
