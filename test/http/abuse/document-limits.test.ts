@@ -18,6 +18,11 @@ describe('a document', () => {
       '13 levels of fields; at most 12',
     ],
     [
+      'whose fragment stands high and deep',
+      `{ ...F a { a { ...F } } } fragment F on T { ${deep(11)} }`,
+      '13 levels of fields; at most 12',
+    ],
+    [
       'whose fragments are in a circle',
       '{ ...F } fragment F on T { a { ...G } } fragment G on T { b { ...F } }',
       null,
