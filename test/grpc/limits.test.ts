@@ -1,6 +1,7 @@
 import { connect as connectHttp2 } from 'node:http2';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TenantServiceService as rpc } from '../../src/generated/proto/tenant/v1/tenant.ts';
+import { actor } from '../support/actor.ts';
 import { startTestApp, type TestApp } from '../support/app.ts';
 import { type Caller, connect, failureOf } from './grpc-client.ts';
 import { lockTenant } from './tenant-lock.ts';
@@ -55,10 +56,11 @@ test('a connection is told how many calls it may have at once', async () => {
 test('a call that takes too long is ended, also when its client would wait', async () => {
   await using hasty = await startTestApp({ worker: false, timings: { requestLimitMs: 500 } });
   using caller = connect(hasty.grpcAddress, hasty.tokens.editor);
-  const { tenant } = await hasty.core.tenants.create(
-    { subject: 'test', role: 'admin' },
-    { name: 'Held', subdomain: 'held', contactEmail: 'jo@held.example' },
-  );
+  const { tenant } = await hasty.core.tenants.create(actor('admin', 'test'), {
+    name: 'Held',
+    subdomain: 'held',
+    contactEmail: 'jo@held.example',
+  });
   await using _lock = await lockTenant(hasty.database, tenant.id);
   const rename = { id: tenant.id, name: 'Late', subdomain: '', status: '' };
   expect(await failureOf(caller.unary(rpc.updateTenant, rename))).toEqual({

@@ -2,6 +2,7 @@ import { status } from '@grpc/grpc-js';
 import { expect, test, vi } from 'vitest';
 import { TenantServiceService } from '../../../src/generated/proto/tenant/v1/tenant.ts';
 import { connect, failureOf } from '../../grpc/grpc-client.ts';
+import { actor } from '../../support/actor.ts';
 import { startTestApp } from '../../support/app.ts';
 import { createTestDatabase } from '../../support/database.ts';
 import { redisMissing, startRedis } from '../../support/redis.ts';
@@ -81,10 +82,11 @@ test.skipIf(redisMissing !== null)('replicas with a Redis count together', async
 test('a principal has a hundred streams, over both listeners together', async () => {
   await using app = await startTestApp({ worker: false, config: { rateLimit: 0 } });
   const client = graphqlClient(app);
-  const { tenant } = await app.core.tenants.create(
-    { subject: 'test', role: 'admin' },
-    { name: 'Watched', subdomain: 'watched', contactEmail: 'jo@watched.example' },
-  );
+  const { tenant } = await app.core.tenants.create(actor('admin', 'test'), {
+    name: 'Watched',
+    subdomain: 'watched',
+    contactEmail: 'jo@watched.example',
+  });
   using viewer = connect(app.grpcAddress, app.tokens.viewer);
   using another = connect(app.grpcAddress, app.tokens.editor);
   const feed = 'subscription { provisioningFeed { sequence } }';

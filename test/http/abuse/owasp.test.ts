@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { Tenant } from '../../../src/core/model.ts';
 import { lockTenant } from '../../grpc/tenant-lock.ts';
+import { actor } from '../../support/actor.ts';
 import { startTestApp, type TestApp } from '../../support/app.ts';
 import { countStatements } from '../../support/count-statements.ts';
 import { type GraphqlClient, graphqlClient } from '../graphql-client.ts';
@@ -19,7 +20,7 @@ beforeAll(async () => {
   });
   client = graphqlClient(app);
   const input = { name: 'Victim', subdomain: 'victim', contactEmail: 'jo@victim.example' };
-  ({ tenant } = await app.core.tenants.create({ subject: 'test', role: 'admin' }, input));
+  ({ tenant } = await app.core.tenants.create(actor('admin', 'test'), input));
 });
 afterAll(() => app[Symbol.asyncDispose]());
 
@@ -79,7 +80,7 @@ describe('denial of service', () => {
   test('Timeouts', async () => {
     await using hasty = await startTestApp({ worker: false, timings: { requestLimitMs: 500 } });
     const input = { name: 'Held', subdomain: 'held', contactEmail: 'jo@held.example' };
-    const held = await hasty.core.tenants.create({ subject: 'test', role: 'admin' }, input);
+    const held = await hasty.core.tenants.create(actor('admin', 'test'), input);
     await using lock = await lockTenant(hasty.database, held.tenant.id);
     const rename = 'mutation ($id: ID!) { updateTenant(input: { id: $id, name: "Late" }) { __typename } }';
     const { body } = await graphqlClient(hasty).run('editor', rename, { id: held.tenant.id });
