@@ -32,7 +32,7 @@ import { createTenantAccounts } from './db/tenant-accounts.ts';
 import { createTenantCredentials } from './db/tenant-credentials.ts';
 import type { Feed } from './events/feed.ts';
 import { createLocalFeed } from './events/local-feed.ts';
-import { connectRedis } from './events/redis-connection.ts';
+import { connectRedis, type RedisServer } from './events/redis-connection.ts';
 import { createRedisFeed } from './events/redis-feed.ts';
 import { createGrpcServer, type GrpcServer } from './grpc/server.ts';
 import { createAuthenticate } from './http/authentication.ts';
@@ -155,10 +155,11 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
   const { client, includingDeleted } = createRegistryClients(pool, keyRing);
   parts.defer(() => client.$disconnect());
   const registry = createRegistry({ client, pool, keyRing });
+  const redisServer = config.redisUrl === null ? null : { url: config.redisUrl, tls: config.redisTls };
   const feed = parts.use(
-    config.redisUrl === null
+    redisServer === null
       ? await createLocalFeed(log)
-      : await createRedisFeed({ url: config.redisUrl, registryId, log }),
+      : await createRedisFeed({ server: redisServer, registryId, log }),
   );
   redis.status = feed.status;
 
@@ -276,7 +277,7 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
     const allowance = createAllowance({
       rateLimit: createRateLimit({
         objectsPerSecond: config.rateLimit,
-        shared: config.redisUrl === null ? null : { redis: limiter(config.redisUrl, parts, log), registryId },
+        shared: redisServer === null ? null : { redis: limiter(redisServer, parts, log), registryId },
         log,
       }),
       objectsPerSecond: config.rateLimit,
@@ -350,8 +351,8 @@ async function database(config: Config, parts: AsyncDisposableStack, log: Logger
 }
 
 /** A connection of its own: what waits for an answer here must not wait behind events. */
-function limiter(url: string, parts: AsyncDisposableStack, log: Logger) {
-  const redis = connectRedis(url, 'limiter', log, sharedCountMs);
+function limiter(server: RedisServer, parts: AsyncDisposableStack, log: Logger) {
+  const redis = connectRedis(server, 'limiter', log, sharedCountMs);
   parts.defer(() => redis.disconnect());
   return redis;
 }

@@ -3,6 +3,7 @@ import { externalDatabase } from './config/database.ts';
 import { flags } from './config/flags.ts';
 import { helpText, versionText } from './config/help.ts';
 import { type Pooler, poolerOf } from './config/pooler.ts';
+import { type RedisTls, redisTls } from './config/redis-tls.ts';
 import { refuseDangers } from './config/refusals.ts';
 import { createSettings, type Environment, refuseStrayVariables, type Settings } from './config/settings.ts';
 import type { TierConnections } from './config/tier-connections.ts';
@@ -31,6 +32,8 @@ export interface Config {
   /** What leases name instead of the database. */
   readonly pooler: Pooler | null;
   readonly redisUrl: string | null;
+  /** For a `rediss://` address; null: in plain text. */
+  readonly redisTls: RedisTls | null;
   /** Absolute; may be missing still. */
   readonly dataDir: string;
   /** Absolute; a readable directory. */
@@ -93,6 +96,7 @@ function readConfig(settings: Settings, env: Environment): Config {
     database: database === null ? { kind: 'embedded' } : { kind: 'external', settings: database },
     pooler: poolerOf(settings, database),
     redisUrl: settings.given(flags.redisUrl) ?? null,
+    redisTls: redisTls(settings),
     dataDir: settings.value(flags.dataDir),
     tenantMigrations: settings.value(flags.tenantMigrations),
     authentication: readAuthentication(settings),

@@ -81,6 +81,7 @@ test('the files that the README and the guides link to exist', async () => {
     'docs/doctor.md',
     'docs/encryption.md',
     'docs/pgbouncer.md',
+    'docs/tls.md',
     'docs/pools.md',
   ];
   for (const page of pages) {

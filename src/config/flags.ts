@@ -133,6 +133,22 @@ export const flags = {
     takes: 'a database name of at most 63 bytes',
     schema: values.databaseName,
   },
+  dbSslmode: {
+    name: 'db-sslmode',
+    placeholder: 'mode',
+    shown: 'disable on loopback, else verify-full',
+    meaning: 'disable, require (not verified) or verify-full',
+    takes: 'disable, require or verify-full',
+    schema: z.enum(['disable', 'require', 'verify-full']),
+  },
+  dbCa: {
+    name: 'db-ca',
+    placeholder: 'file',
+    shown: "the system's",
+    meaning: "authorities that may have signed PostgreSQL's certificate",
+    takes: 'a readable PEM file of certificates',
+    schema: values.certificates,
+  },
   poolerHost: {
     name: 'pooler-host',
     placeholder: 'host',
@@ -155,6 +171,14 @@ export const flags = {
     secret: true,
     alias: 'REDIS_URL',
     schema: values.redisUrl,
+  },
+  redisCa: {
+    name: 'redis-ca',
+    placeholder: 'file',
+    shown: "the system's",
+    meaning: "authorities that may have signed Redis's certificate",
+    takes: 'a readable PEM file of certificates',
+    schema: values.certificates,
   },
   dataDir: {
     name: 'data-dir',

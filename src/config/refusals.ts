@@ -59,9 +59,9 @@ function dangersOf(config: Config): readonly Danger[] {
       remedy: 'take a loopback address such as 127.0.0.1',
     },
     {
-      present: remoteDatabase,
-      what: '--db-host outside loopback without TLS',
-      remedy: 'take a PostgreSQL on loopback',
+      present: remoteDatabase && database.settings.ssl === false,
+      what: '--db-sslmode disable with --db-host outside loopback',
+      remedy: 'give --db-sslmode verify-full',
     },
     {
       present: remoteDatabase && config.encryptionKeys === null,

@@ -1,4 +1,5 @@
-import { accessSync, constants, statSync } from 'node:fs';
+import { X509Certificate } from 'node:crypto';
+import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import type { EncryptionKey } from '../db/key-ring.ts';
@@ -57,6 +58,21 @@ export const readableDirectory: z.ZodType<string, string> = path.refine((at) => 
     return false;
   }
 });
+
+/** A file of one or more certificates in PEM (RFC 7468), as their texts. */
+export const certificates: z.ZodType<readonly string[], string> = path.transform((at, issues) => {
+  try {
+    // What stands between them is commentary, which bundles have.
+    const texts = readFileSync(at, 'latin1').match(pemCertificate) ?? [];
+    for (const text of texts) new X509Certificate(text);
+    if (texts.length > 0) return texts;
+  } catch {
+    // Said below.
+  }
+  issues.addIssue({ code: 'invalid_format', format: 'certificates', input: at });
+  return z.NEVER;
+});
+const pemCertificate = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
 
 /** A `redis://` or `rediss://` address, kept as text. */
 export const redisUrl: z.ZodType<string, string> = z.string().superRefine((text, issues) => {

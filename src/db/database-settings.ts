@@ -1,3 +1,5 @@
+import type { SecureContext } from 'node:tls';
+
 /** Where a PostgreSQL database is and who logs in to it. */
 export interface DatabaseSettings {
   readonly host: string;
@@ -5,4 +7,14 @@ export interface DatabaseSettings {
   readonly user: string;
   readonly password: string;
   readonly database: string;
+  /** False: in plain text. Required, since a connection that is made without it would ask PGSSLMODE. */
+  readonly ssl: DatabaseTls | false;
+}
+
+/** How a connection to the database is encrypted. */
+export interface DatabaseTls {
+  /** One for all connections: reading the certificates of a whole system takes 80 ms. */
+  readonly secureContext: SecureContext;
+  /** Whether the server's certificate must be of a known authority and name the host. */
+  readonly rejectUnauthorized: boolean;
 }

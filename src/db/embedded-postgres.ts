@@ -128,6 +128,7 @@ function administratorSettings(server: RunningServer, credentials: EmbeddedCrede
     user: SUPERUSER,
     password: credentials.superuser,
     database: 'postgres',
+    ssl: false,
   };
 }
 
@@ -138,6 +139,7 @@ function registrySettings(server: RunningServer, credentials: EmbeddedCredential
     user: SERVICE_USER,
     password: credentials.service,
     database: REGISTRY_DATABASE,
+    ssl: false,
   };
 }
 

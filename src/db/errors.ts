@@ -1,4 +1,5 @@
 import { DomainError, UnavailableError } from '../core/errors.ts';
+import { tlsRefusal } from './tls-refusal.ts';
 
 // https://www.postgresql.org/docs/current/errcodes-appendix.html: connection exceptions, too many connections, a lock that
 // is not to be had, shutdowns, a server that starts, a server without room.
@@ -34,6 +35,7 @@ function* causes(error: unknown): Generator<Record<string, unknown>> {
 /** Whether the database, not the statement, is what failed. */
 export function isUnavailable(error: unknown): boolean {
   for (const { code, originalCode, kind, message } of causes(error)) {
+    if (tlsRefusal({ code, message }) !== null) return true;
     for (const state of [code, originalCode]) {
       if (typeof state === 'string' && (unavailableStates.test(state) || unavailableNodeCodes.has(state)))
         return true;

@@ -7,6 +7,7 @@ import type { EncryptionKey, KeyRing } from './key-ring.ts';
 import { serviceConnections } from './pool.ts';
 import { establishRegistry, KeyRingRefusedError } from './registry-identity.ts';
 import { migrateRegistry, missingMigrations, underMigrationLock } from './registry-migrator.ts';
+import { tlsRefusal } from './tls-refusal.ts';
 
 export interface OpenRegistry {
   readonly registryId: string;
@@ -102,6 +103,8 @@ function explained(error: unknown, { host, port, user, database }: DatabaseSetti
   const server = `PostgreSQL at ${host}:${port}`;
   const says = (what: string) => new Error(what, { cause: error });
   const reason = error instanceof Error ? error.message : String(error);
+  const tls = tlsRefusal(error);
+  if (tls !== null) return says(`${tls.flag}: ${server} ${tls.what}`);
   if (hasCode(error, '28P01')) {
     return says(`--db-user, --db-pass: ${server} does not let the user "${user}" in with this password`);
   }

@@ -1,3 +1,5 @@
+import { isIP } from 'node:net';
+import type { ConnectionOptions } from 'node:tls';
 import { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 
@@ -5,20 +7,28 @@ import type { Logger } from 'pino';
 const usualTimeoutMs = 2_000;
 const longestRetryMs = 2_000;
 
+/** Where Redis is. */
+export interface RedisServer {
+  /** `redis://` or `rediss://` */
+  readonly url: string;
+  /** Null: in plain text, whatever the address says. */
+  readonly tls: ConnectionOptions | null;
+}
+
 /**
  * A connection that comes back by itself, for ever. A command that cannot be sent now, or is not answered before the
  * connection breaks, fails at once: nothing is queued, nothing is sent twice, no promise is left over for nobody.
  *
- * @param url `redis://` or `rediss://`
  * @param name what the server and the log call it
  */
 export function connectRedis(
-  url: string,
+  { url, tls }: RedisServer,
   name: 'publisher' | 'subscriber' | 'limiter',
   log: Logger,
   commandTimeoutMs = usualTimeoutMs,
 ): Redis {
   const redis = new Redis(url, {
+    ...(tls === null ? {} : { tls: withServerName(tls, new URL(url).hostname) }),
     // A blank would be refused, silently.
     connectionName: `tenant-management-service:${name}`,
     connectTimeout: 5_000,
@@ -36,7 +46,11 @@ export function connectRedis(
     reason = error;
   });
   redis.on('reconnecting', () => {
-    if (!away) log.warn({ err: reason }, `the Redis ${name} has no connection; it tries again until it has`);
+    const why = isTlsRefusal(reason)
+      ? ', its certificate is refused (--redis-ca, the host of --redis-url)'
+      : '';
+    if (!away)
+      log.warn({ err: reason }, `the Redis ${name} has no connection${why}; it tries again until it has`);
     away = true;
   });
   redis.on('ready', () => {
@@ -45,4 +59,15 @@ export function connectRedis(
     reason = undefined;
   });
   return redis;
+}
+
+/** Node tells a server the name that it was called by only where that is asked for; an address is no name. */
+function withServerName(tls: ConnectionOptions, host: string): ConnectionOptions {
+  return isIP(host.replace(/^\[|\]$/g, '')) === 0 ? { ...tls, servername: host } : tls;
+}
+
+/** Whether Node did not take the server's certificate: by OpenSSL's codes of a chain, or for its names. */
+function isTlsRefusal(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  return /CERT|UNABLE_TO_VERIFY/.test(code);
 }

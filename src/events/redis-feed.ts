@@ -3,12 +3,12 @@ import { RedisPubSub } from 'graphql-redis-subscriptions';
 import type { Logger } from 'pino';
 import { parseEvent } from './event-message.ts';
 import { createHub, type Feed } from './feed.ts';
-import { connectRedis } from './redis-connection.ts';
+import { connectRedis, type RedisServer } from './redis-connection.ts';
 import { createPublisher } from './redis-publisher.ts';
 import { keepSubscribed } from './redis-subscription.ts';
 
 export interface RedisFeedOptions {
-  readonly url: string;
+  readonly server: RedisServer;
   /** One channel per registry: several may share a Redis. */
   readonly registryId: string;
   readonly log: Logger;
@@ -21,11 +21,11 @@ const startTimeoutMs = 2_000;
  * Events between processes. This process subscribes once, at its start; a message is a whole event. Whatever Redis
  * loses (while it is away, above all) the listeners find in the history: they are told to read it again.
  */
-export async function createRedisFeed({ url, registryId, log }: RedisFeedOptions): Promise<Feed> {
+export async function createRedisFeed({ server, registryId, log }: RedisFeedOptions): Promise<Feed> {
   const channel = `tms:${registryId}:events`;
   const hub = createHub(log);
-  const publishing = connectRedis(url, 'publisher', log);
-  const subscribing = connectRedis(url, 'subscriber', log);
+  const publishing = connectRedis(server, 'publisher', log);
+  const subscribing = connectRedis(server, 'subscriber', log);
   const pubsub = new RedisPubSub({ publisher: publishing, subscriber: subscribing });
 
   const subscribed = Promise.withResolvers<void>();

@@ -85,6 +85,7 @@ export function createTenantConnections(options: TenantConnectionsOptions): Tena
     host: server.host,
     port: server.port,
     database: server.database,
+    ssl: server.ssl,
     user: role,
     password: options.password,
     application_name: 'tenant-management-service pool',
@@ -96,8 +97,6 @@ export function createTenantConnections(options: TenantConnectionsOptions): Tena
       if (reserved > 0) reserved--;
       else opened();
       socket.once('close', closed);
-      // Where the network is gone, the server's end of it never comes.
-      socket.once('finish', () => setTimeout(() => socket.destroy(), limits.closeMs).unref());
       return socket;
     },
     // Who asks is within the tenant's bounds already.
@@ -119,6 +118,11 @@ export function createTenantConnections(options: TenantConnectionsOptions): Tena
     client.on('error', (error) => {
       if (lent.has(client)) options.onBroken(error);
     });
+    if (!(client instanceof pg.Client)) return;
+    // With TLS it is no longer the socket that the pool was given.
+    const { stream } = client.connection;
+    // Where the network is gone, the server's end of it never comes.
+    stream.once('finish', () => setTimeout(() => stream.destroy(), limits.closeMs).unref());
   });
 
   function opened(): void {

@@ -1,3 +1,4 @@
+import type { ConnectionOptions } from 'node:tls';
 import pg from 'pg';
 import { currentSignal } from '../core/cancellation.ts';
 import type { SqlSession } from '../core/ports.ts';
@@ -7,6 +8,8 @@ export interface TenantServer {
   readonly host: string;
   readonly port: number;
   readonly database: string;
+  /** How connections are encrypted; false: in plain text. */
+  readonly ssl: ConnectionOptions | false;
 }
 
 /** Runs `work` on a new connection that is logged in as `user`, and closes it; at once when the caller's signal aborts. */
@@ -16,8 +19,8 @@ export async function withTenantSession<T>(
   password: string,
   work: (session: SqlSession) => Promise<T>,
 ): Promise<T> {
-  const { host, port, database } = server;
-  const client = new pg.Client({ host, port, database, user, password, connectionTimeoutMillis: 5_000 });
+  const { host, port, database, ssl } = server;
+  const client = new pg.Client({ host, port, database, ssl, user, password, connectionTimeoutMillis: 5_000 });
   // A connection that breaks fails its statement; this only keeps the event from ending the process.
   client.on('error', () => {});
   const signal = currentSignal();

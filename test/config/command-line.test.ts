@@ -50,16 +50,7 @@ describe('command line', () => {
     expect(refusal(argv)).toBe(line);
   });
 
-  test.each([
-    ...[
-      '--db-sslmode=require',
-      '--db-ca=x',
-      '--redis-ca=x',
-      '--tls-cert=x',
-      '--tls-key=x',
-      '--tls-client-ca=x',
-    ],
-  ])('%s is no flag yet', (argument) => {
+  test.each([...['--tls-cert=x', '--tls-key=x', '--tls-client-ca=x']])('%s is no flag yet', (argument) => {
     expect(refusal([argument])).toContain('is no flag');
   });
 });

@@ -8,6 +8,7 @@ describe('database', () => {
     user: 'admin',
     password: 'securepassword',
     database: 'tenant_registry',
+    ssl: false,
   };
   const settingsOf = (argv: readonly string[], env: Variables = {}) => {
     const { database } = configOf(argv, env);
@@ -56,10 +57,13 @@ describe('database', () => {
     ],
     ['postgres://u:1/marker@localhost/d', `${form} a / in the password or the name has to be written %2F`],
     [
-      'postgres://u:p@localhost/d?sslmode=require',
-      `${form} query parameters such as sslmode or schema are not supported`,
+      'postgres://u:p@localhost/d?schema=public',
+      `${form} of query parameters it takes sslmode and sslrootcert, each once (a ? is written %3F elsewhere)`,
     ],
-    ['postgres://u:p@localhost/d?', `${form} query parameters such as sslmode or schema are not supported`],
+    [
+      'postgres://u:p@localhost/d?sslmode=require&sslmode=disable',
+      `${form} of query parameters it takes sslmode and sslrootcert, each once (a ? is written %3F elsewhere)`,
+    ],
     ['postgres://u:p@localhost/d#marker', `${form} a # has to be written %23`],
     ['postgres://u:%marker@localhost/d', `${form} a % that stands for itself has to be written %25`],
     ['postgres://u:p@localhost:0/d', '--db-port (DATABASE_URL) takes a port from 1 to 65535'],

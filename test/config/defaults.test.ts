@@ -15,6 +15,7 @@ describe('defaults and deployments', () => {
       database: { kind: 'embedded' },
       pooler: null,
       redisUrl: null,
+      redisTls: null,
       dataDir: resolve('.data'),
       tenantMigrations: sql(),
       authentication: { kind: 'generated' },
@@ -47,6 +48,7 @@ describe('defaults and deployments', () => {
         user: 'admin',
         password: 'securepassword',
         database: 'tenant_registry',
+        ssl: false,
       },
     });
   });

@@ -11,7 +11,7 @@ describe('environment', () => {
     expect(config.redisUrl).toBe('redis://localhost/3');
     expect(config.database).toEqual({
       kind: 'external',
-      settings: { host: 'localhost', port: 3, user: 'v', password: 'p', database: 'd' },
+      settings: { host: 'localhost', port: 3, user: 'v', password: 'p', database: 'd', ssl: false },
     });
     expect(configOf([], variables).redisUrl).toBe('redis://localhost/2');
     expect(configOf([], urls).redisUrl).toBe('redis://localhost/1');
@@ -30,6 +30,7 @@ describe('environment', () => {
       TMS_DB_USER: 'u',
       TMS_DB_PASS: 'p',
       TMS_DB_NAME: 'd',
+      TMS_DB_SSLMODE: 'require',
       TMS_POOLER_HOST: 'pooler.example.com',
       TMS_POOLER_PORT: '4',
       TMS_REDIS_URL: 'rediss://u:p@redis.example.com:6380/2',
@@ -55,10 +56,18 @@ describe('environment', () => {
       role: 'worker',
       database: {
         kind: 'external',
-        settings: { host: 'db.example.com', port: 3, user: 'u', password: 'p', database: 'd' },
+        settings: {
+          host: 'db.example.com',
+          port: 3,
+          user: 'u',
+          password: 'p',
+          database: 'd',
+          ssl: { secureContext: expect.anything(), rejectUnauthorized: false },
+        },
       },
       pooler: { host: 'pooler.example.com', port: 4 },
       redisUrl: 'rediss://u:p@redis.example.com:6380/2',
+      redisTls: { secureContext: expect.anything() },
       dataDir: '/data',
       tenantMigrations: sql(),
       authentication: {

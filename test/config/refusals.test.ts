@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { isLoopback } from '../../src/config/hosts.ts';
-import { configOf, key, refusal, secret, served } from './invoke.ts';
+import { configOf, refusal, secret, served } from './invoke.ts';
 
 describe('what is dangerous', () => {
   test('loopback is 127.0.0.0/8, ::1 and localhost', () => {
@@ -38,8 +38,8 @@ describe('what is dangerous', () => {
       '--no-auth with --host 10.0.0.1 (everybody on the network is admin) is refused: give --auth-secret or --auth-jwks-url instead, or accept it with --insecure',
     ],
     [
-      ['--db-host=db.example.com', '--encryption-keys', `a:${key}`],
-      '--db-host outside loopback without TLS is refused: take a PostgreSQL on loopback, or accept it with --insecure',
+      ['--db-host=db.example.com'],
+      '--db-host outside loopback without --encryption-keys is refused: give id:base64(32 bytes), or accept it with --insecure',
     ],
     [
       ['--redis-url=redis://redis.example.com'],
@@ -79,7 +79,6 @@ describe('what is dangerous', () => {
     expect(warnings).toEqual([
       '--insecure accepts --host 0.0.0.0 without an authentication setting',
       '--insecure accepts --host 0.0.0.0 without TLS',
-      '--insecure accepts --db-host outside loopback without TLS',
       '--insecure accepts --db-host outside loopback without --encryption-keys',
       '--insecure accepts --redis-url outside loopback without TLS',
       '--insecure accepts --cors-origin * (pages of every site)',

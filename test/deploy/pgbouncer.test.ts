@@ -102,7 +102,7 @@ describe.skipIf(pgbouncerMissing !== null).each(postgresVersions)('PgBouncer bef
     const lease = async (tenantId: string) => {
       const { id, username: user, ...rest } = await app.core.leases.take(editor, { tenantId, dsn: '' });
       const { host, port, database, password } = rest;
-      return { id, settings: { host, port, database, user, password } };
+      return { id, settings: { host, port, database, user, password, ssl: false as const } };
     };
 
     test('is what leases name; their clients take turns on one connection, and are refused when it is over', async () => {

@@ -33,7 +33,7 @@ describe.skipIf(redisMissing !== null)('a feed over Redis', () => {
   async function listen(url = redis.url): Promise<Listening> {
     const logged: string[] = [];
     const log = pino({ level: 'debug' }, { write: (line) => void logged.push(JSON.parse(line).msg) });
-    const feed = await createRedisFeed({ url, registryId, log });
+    const feed = await createRedisFeed({ server: { url, tls: null }, registryId, log });
     const heard: (ProvisioningEvent | 'resync')[] = [];
     feed.subscribe({
       event: (event) => void heard.push(event),

@@ -227,7 +227,14 @@ describe('the page', () => {
 
   test('leaves the jobs and the leases out when the database is not there', async () => {
     // Nobody listens on port 1.
-    const nowhere = { host: '127.0.0.1', port: 1, user: 'nobody', password: 'none', database: 'none' };
+    const nowhere = {
+      host: '127.0.0.1',
+      port: 1,
+      user: 'nobody',
+      password: 'none',
+      database: 'none',
+      ssl: false,
+    } as const;
     const pool = createPool(nowhere, { max: 1, name: 'test', onError: () => {} });
     try {
       const page = createMetrics({

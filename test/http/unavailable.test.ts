@@ -27,7 +27,14 @@ import { unlimited } from '../support/allowance.ts';
 import { graphqlClient } from './graphql-client.ts';
 
 // Nobody listens on port 1.
-const nowhere = { host: '127.0.0.1', port: 1, user: 'nobody', password: 'none', database: 'none' };
+const nowhere = {
+  host: '127.0.0.1',
+  port: 1,
+  user: 'nobody',
+  password: 'none',
+  database: 'none',
+  ssl: false,
+} as const;
 const secret = new TextEncoder().encode('a secret that has at least 32 bytes');
 
 test('a database that is out is UNAVAILABLE, over every kind of operation', async () => {

@@ -47,7 +47,9 @@ describe.skipIf(redisMissing !== null)('with Redis', () => {
     await using redis = await startRedis();
     await using parts = new AsyncDisposableStack();
     const process = async () => {
-      const connection = parts.adopt(connectRedis(redis.url, 'limiter', log), (it) => it.disconnect());
+      const connection = parts.adopt(connectRedis({ url: redis.url, tls: null }, 'limiter', log), (it) =>
+        it.disconnect(),
+      );
       await eventually(async () => connection.status === 'ready', 5_000);
       return createRateLimit({ objectsPerSecond: 10, shared: { redis: connection, registryId: 'r' }, log });
     };
@@ -63,7 +65,9 @@ describe.skipIf(redisMissing !== null)('with Redis', () => {
   test('a Redis that goes fails nobody; this process counts alone', async () => {
     await using redis = await startRedis();
     await using parts = new AsyncDisposableStack();
-    const connection = parts.adopt(connectRedis(redis.url, 'limiter', log), (it) => it.disconnect());
+    const connection = parts.adopt(connectRedis({ url: redis.url, tls: null }, 'limiter', log), (it) =>
+      it.disconnect(),
+    );
     await eventually(async () => connection.status === 'ready', 5_000);
     const { take } = createRateLimit({
       objectsPerSecond: 10,

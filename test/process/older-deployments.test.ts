@@ -166,7 +166,8 @@ async function deployWordForWord(version: PostgresVersion): Promise<Deployment> 
     user: 'postgres',
     password: String(password),
     database: 'postgres',
-  };
+    ssl: false,
+  } as const;
   await prepare(administrator);
   const service = stack.use(
     spawnService({ dataDir, command: [...network.prefix, 'npm', 'start', '--', ...words] }),

@@ -19,6 +19,8 @@ export interface TestAppOptions {
   readonly redisUrl?: string;
   readonly timings?: Partial<Timings>;
   readonly config?: Partial<Config>;
+  /** Further arguments of the command line. */
+  readonly args?: readonly string[];
 }
 
 export interface TestApp extends AsyncDisposable {
@@ -75,7 +77,8 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
         `--db-pass=${password}`,
         `--db-name=${name}`,
       ])
-      .concat(options.redisUrl ? [`--redis-url=${options.redisUrl}`] : []),
+      .concat(options.redisUrl ? [`--redis-url=${options.redisUrl}`] : [])
+      .concat(options.args ?? []),
     {},
   );
   if (invocation.kind !== 'serve')

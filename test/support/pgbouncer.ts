@@ -59,7 +59,14 @@ export async function startPgbouncer(
   await using stack = new AsyncDisposableStack();
   const { host, port: databasePort, database } = administrator;
   const user = `pgbouncer_${randomBytes(4).toString('hex')}`;
-  const authUser = { host, port: databasePort, database, user, password: randomBytes(16).toString('hex') };
+  const authUser: DatabaseSettings = {
+    host,
+    port: databasePort,
+    database,
+    user,
+    password: randomBytes(16).toString('hex'),
+    ssl: false,
+  };
   stack.defer(async () => {
     await asAdministrator(administrator, `DROP OWNED BY ${user}; DROP ROLE ${user}`);
   });

@@ -71,6 +71,7 @@ export async function startBareCluster(options: {
       user: SUPERUSER,
       password,
       database: 'postgres',
+      ssl: false,
     },
     stop,
     async kill() {

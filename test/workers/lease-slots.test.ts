@@ -40,7 +40,7 @@ async function leased(by = idle): Promise<{ id: string; schema: string; lease: L
   return { id, schema: schemaOf(id), lease };
 }
 
-const logIn = ({ username, ...rest }: LeasedConnection) => connect({ ...rest, user: username });
+const logIn = ({ username, ...rest }: LeasedConnection) => connect({ ...rest, user: username, ssl: false });
 
 const rolesOf = (schema: string) =>
   administrator.query(

@@ -56,7 +56,8 @@ describe.each(postgresVersions)('$title', (version) => {
     }
 
     const take = (id: string) => app.core.leases.take(admin, { tenantId: id, dsn: '' });
-    const logIn = ({ username, ...rest }: LeasedConnection) => connect({ ...rest, user: username });
+    const logIn = ({ username, ...rest }: LeasedConnection) =>
+      connect({ ...rest, user: username, ssl: false });
 
     function sessionOf(login: string): Session {
       const session = sessions.get(login);

@@ -1,0 +1,17 @@
+import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
+
+/**
+ * What connections to a server behind us are made with: TLS 1.2 or newer.
+ * @param authorities PEM certificates of who may have signed the server's; undefined: the system's
+ */
+export function clientContext(authorities: readonly string[] | undefined): SecureContext {
+  const ca = authorities ?? systemAuthorities();
+  return createSecureContext({ minVersion: 'TLSv1.2', ...(ca.length > 0 ? { ca: [...ca] } : {}) });
+}
+
+/** Those of this machine and of NODE_EXTRA_CA_CERTS. A machine that has none gets those that come with Node. */
+function systemAuthorities(): readonly string[] {
+  // Many are in the system's bundle and once more in a file of their own.
+  const system = new Set(getCACertificates('system'));
+  return system.size === 0 ? [] : [...system.union(new Set(getCACertificates('extra')))];
+}
