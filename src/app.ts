@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { atMost } from './at-most.ts';
+import { watchCertificates } from './certificates.ts';
 import { isLoopback } from './config/hosts.ts';
 import { slotRestMs } from './config/pooler.ts';
 import { connectionsFor } from './config/tier-connections.ts';
@@ -137,9 +138,11 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
   // Listens first, so that a port that is taken is noticed early, and /ready says that we are starting.
   let ready = false;
   const redis: Pick<Feed, 'status'> = { status: async () => 'off' };
+  const tls = config.tls === null ? null : parts.use(watchCertificates(config.tls, log));
   const http = await createHttpServer({
     host: config.host,
     port: config.httpPort,
+    tls,
     health: {
       database: async () => (await pool.query('SELECT')).command === 'SELECT',
       redis: () => redis.status(),
@@ -289,6 +292,7 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
       requestLimitMs: timings.requestLimitMs,
       host: config.host,
       port: config.port,
+      tls,
       reflection: !config.production,
       metrics: metrics.registry,
       log,

@@ -1,11 +1,16 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { App } from './app.ts';
 import type { Config } from './config.ts';
 
 /** What a terminal shows when the service is ready: where to go, the token, and a command to paste. */
-export async function banner({ host }: Config, { httpPort, grpcPort, devTokenFile }: App): Promise<string> {
+export async function banner(
+  { host, tls }: Config,
+  { httpPort, grpcPort, devTokenFile }: App,
+): Promise<string> {
   const authority = host.includes(':') ? `[${host}]` : host;
-  const url = `http://${authority}:${httpPort}`;
+  const url = `${tls === null ? 'http' : 'https'}://${authority}:${httpPort}`;
   if (grpcPort === null) return `\n  Worker; health and metrics: ${url}\n\n`;
   const token = devTokenFile === null ? null : (await readFile(devTokenFile, 'utf8')).trim();
   return `
@@ -14,9 +19,15 @@ export async function banner({ host }: Config, { httpPort, grpcPort, devTokenFil
 ${token === null ? '' : `  Admin token  ${token}\n`}
   Create a tenant and watch it come up, in another terminal:
 
-${createAndWatch(`${url}/graphql`, devTokenFile === null ? '$TOKEN' : `$(cat ${shellWord(devTokenFile)})`)}
+${createAndWatch(`${trusting(tls)}${url}/graphql`, devTokenFile === null ? '$TOKEN' : `$(cat ${shellWord(devTokenFile)})`)}
 
 `;
+}
+
+/** curl's option for the authority that `npm run certs` leaves beside the certificate. */
+function trusting(tls: Config['tls']): string {
+  const authority = tls === null ? null : join(dirname(tls.cert), 'ca.pem');
+  return authority !== null && existsSync(authority) ? `--cacert ${shellWord(authority)} ` : '';
 }
 
 /** Two requests by curl: the first creates a tenant, the second streams its events until it is up. */

@@ -1,7 +1,9 @@
+import type { CertificateFiles } from './config/certificate-files.ts';
 import { ConfigError } from './config/config-error.ts';
 import { externalDatabase } from './config/database.ts';
 import { flags } from './config/flags.ts';
 import { helpText, versionText } from './config/help.ts';
+import { listenerTls } from './config/listener-tls.ts';
 import { type Pooler, poolerOf } from './config/pooler.ts';
 import { type RedisTls, redisTls } from './config/redis-tls.ts';
 import { refuseDangers } from './config/refusals.ts';
@@ -38,6 +40,8 @@ export interface Config {
   readonly dataDir: string;
   /** Absolute; a readable directory. */
   readonly tenantMigrations: string;
+  /** TLS of both ports; null: plain text. */
+  readonly tls: CertificateFiles | null;
   readonly authentication:
     | { readonly kind: 'none' }
     | ({ readonly kind: 'secret'; readonly secret: Uint8Array } & TokenClaims)
@@ -99,6 +103,7 @@ function readConfig(settings: Settings, env: Environment): Config {
     redisTls: redisTls(settings),
     dataDir: settings.value(flags.dataDir),
     tenantMigrations: settings.value(flags.tenantMigrations),
+    tls: listenerTls(settings),
     authentication: readAuthentication(settings),
     encryptionKeys: settings.given(flags.encryptionKeys) ?? null,
     reservedSubdomains: settings.value(flags.reservedSubdomains),

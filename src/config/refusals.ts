@@ -54,9 +54,9 @@ function dangersOf(config: Config): readonly Danger[] {
       remedy: "give what the tokens' claim aud has for this service",
     },
     {
-      present: exposed,
+      present: exposed && config.tls === null,
       what: `--host ${config.host} without TLS`,
-      remedy: 'take a loopback address such as 127.0.0.1',
+      remedy: 'give --tls-cert and --tls-key, or a loopback address such as 127.0.0.1',
     },
     {
       present: remoteDatabase && database.settings.ssl === false,

@@ -1,9 +1,9 @@
-import { X509Certificate } from 'node:crypto';
 import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import type { EncryptionKey } from '../db/key-ring.ts';
 import { isHost, withoutBrackets } from './hosts.ts';
+import { certificatesIn } from './pem.ts';
 
 // What a flag's text may be and what it becomes. Issues with a message of their own are shown to the operator,
 // so none of them may quote the text: some of these texts are secrets.
@@ -59,20 +59,21 @@ export const readableDirectory: z.ZodType<string, string> = path.refine((at) => 
   }
 });
 
-/** A file of one or more certificates in PEM (RFC 7468), as their texts. */
+/** A file of certificates in PEM, as their texts. */
 export const certificates: z.ZodType<readonly string[], string> = path.transform((at, issues) => {
   try {
-    // What stands between them is commentary, which bundles have.
-    const texts = readFileSync(at, 'latin1').match(pemCertificate) ?? [];
-    for (const text of texts) new X509Certificate(text);
-    if (texts.length > 0) return texts;
+    return certificatesIn(readFileSync(at, 'latin1'));
   } catch {
-    // Said below.
+    issues.addIssue({ code: 'invalid_format', format: 'certificates', input: at });
+    return z.NEVER;
   }
-  issues.addIssue({ code: 'invalid_format', format: 'certificates', input: at });
-  return z.NEVER;
 });
-const pemCertificate = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
+
+/** The path of a file, made absolute. */
+export const file: z.ZodType<string, string> = path;
+
+/** The same, or `none`. */
+export const fileOrNone: z.ZodType<string, string> = z.union([z.literal('none'), path]);
 
 /** A `redis://` or `rediss://` address, kept as text. */
 export const redisUrl: z.ZodType<string, string> = z.string().superRefine((text, issues) => {

@@ -1,7 +1,11 @@
-import type { Metadata } from '@grpc/grpc-js';
+import type { ServerUnaryCall } from '@grpc/grpc-js';
 import type { Authenticate } from '../core/core.ts';
 import { ForbiddenError } from '../core/errors.ts';
 import { type Caller, type Principal, type Role, roleIncludes } from '../core/model.ts';
+import { certifiedCaller } from './client-certificate.ts';
+
+/** What a call says of who makes it. */
+export type Credentials = Pick<ServerUnaryCall<unknown, unknown>, 'metadata' | 'getAuthContext'>;
 
 /** The least role that a method needs; `open` ones ask for no token. Whatever is not here is refused. */
 const access: ReadonlyMap<string, Role | 'open'> = new Map([
@@ -27,14 +31,22 @@ const access: ReadonlyMap<string, Role | 'open'> = new Map([
 /** Who calls an open method: nobody, with nothing but a viewer's rights. */
 export const anybody: Caller = { subject: 'anonymous', role: 'viewer', expiresAt: Infinity };
 
+/** Who makes a call. A token wins over a certificate. @throws {UnauthenticatedError} */
+export async function identify(call: Credentials, authenticate: Authenticate): Promise<Caller> {
+  const authorization = call.metadata.get('authorization')[0]?.toString();
+  const certified =
+    authorization === undefined ? certifiedCaller(call.getAuthContext().sslPeerCertificate) : null;
+  return certified ?? authenticate(authorization);
+}
+
 /**
  * Who calls `method` (a full path, `/package.Service/Method`), when they may.
  * @throws {UnauthenticatedError} {ForbiddenError}
  */
-export async function admit(method: string, metadata: Metadata, authenticate: Authenticate): Promise<Caller> {
+export async function admit(method: string, caller: () => Promise<Caller>): Promise<Caller> {
   const needed = access.get(method);
   if (needed === 'open') return anybody;
-  const principal = await authenticate(metadata.get('authorization')[0]?.toString());
+  const principal = await caller();
   if (needed === undefined) throw new ForbiddenError('Nobody may call this method.');
   requireRole(principal, needed, 'This call');
   return principal;

@@ -14,7 +14,7 @@ import { withCancellation } from '../core/cancellation.ts';
 import type { Authenticate, Core } from '../core/core.ts';
 import { codeOf } from '../core/errors.ts';
 import type { Actor, Caller } from '../core/model.ts';
-import { admit, anybody } from './access.ts';
+import { admit, anybody, type Credentials, identify } from './access.ts';
 import { attemptOf, originOfPeer } from './audited-calls.ts';
 import { createCallSignal, type EndingCall } from './call-signal.ts';
 import { isExpected, statusOf } from './errors.ts';
@@ -32,7 +32,10 @@ export interface CallContext {
 
 /** A unary call or a server stream, its request received. */
 type IncomingCall<Request> = EndingCall &
-  Pick<ServerUnaryCall<Request | UnreadableRequest, unknown>, 'request' | 'metadata' | 'getPath' | 'getPeer'>;
+  Pick<
+    ServerUnaryCall<Request | UnreadableRequest, unknown>,
+    'request' | 'metadata' | 'getPath' | 'getPeer' | 'getAuthContext'
+  >;
 
 export interface CallsOptions {
   readonly authenticate: Authenticate;
@@ -74,9 +77,9 @@ export function createCalls({
     try {
       const result = await withCancellation(signal, () =>
         unlessAborted(signal, () =>
-          audited(call, async (identify) => {
+          audited(call, async (caller) => {
             // 3. Who calls, and may they?
-            const principal = await admit(path, call.metadata, identify);
+            const principal = await admit(path, caller);
             signal.throwIfAborted();
             // A stream lasts as long as its token; a unary call that was admitted in time is answered.
             if (ending !== null) ended.expireAt(principal.expiresAt);
@@ -109,23 +112,23 @@ export function createCalls({
   }
 
   /**
-   * Does the work of a call that may be a change: when it is refused, the audit log keeps that. `identify` remembers who
-   * calls, so that also those are known who may not.
+   * Does the work of a call that may be a change: when it is refused, the audit log keeps that. `caller` remembers who calls,
+   * so that also those are known who may not.
    */
   async function audited<T>(
-    call: Pick<IncomingCall<unknown>, 'request' | 'getPath' | 'getPeer'>,
-    work: (identify: Authenticate) => Promise<T>,
+    call: Credentials & Pick<IncomingCall<unknown>, 'request' | 'getPath' | 'getPeer'>,
+    work: (caller: () => Promise<Caller>) => Promise<T>,
   ): Promise<T> {
-    const caller: { principal: Caller | null } = { principal: null };
+    const known: { caller: Caller | null } = { caller: null };
     try {
-      return await work(async (authorization) => {
-        caller.principal = await authenticate(authorization);
-        return caller.principal;
+      return await work(async () => {
+        known.caller = await identify(call, authenticate);
+        return known.caller;
       });
     } catch (error) {
       const attempt = attemptOf(call.getPath(), call.request);
-      if (caller.principal !== null && attempt !== null) {
-        await audit.refused({ ...caller.principal, ...originOfPeer(call.getPeer()) }, attempt, codeOf(error));
+      if (known.caller !== null && attempt !== null) {
+        await audit.refused({ ...known.caller, ...originOfPeer(call.getPeer()) }, attempt, codeOf(error));
       }
       throw error;
     }

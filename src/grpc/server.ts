@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
-import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from '@grpc/grpc-js';
+import { logVerbosity, Server, type ServerCredentials, setLogVerbosity } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
+import type { Certificates } from '../certificates.ts';
 import type { Allowance } from '../core/allowance.ts';
 import type { Authenticate, Core } from '../core/core.ts';
 import { ConnectionPoolServiceService } from '../generated/proto/connectionpool/connection_pool.ts';
@@ -9,6 +10,7 @@ import { HealthService } from '../generated/proto/grpc/health/v1/health.ts';
 import { TenantServiceService } from '../generated/proto/tenant/v1/tenant.ts';
 import { createCalls } from './calls.ts';
 import { createConnectionPoolService } from './connection-pool-service.ts';
+import { serverCredentials } from './credentials.ts';
 import { createDescriptorIndex } from './descriptor-index.ts';
 import { createHealthService, createServing } from './health-service.ts';
 import { createCallMetrics } from './metrics.ts';
@@ -25,6 +27,8 @@ export interface GrpcServerOptions {
   readonly host: string;
   /** 0 is any free one. */
   readonly port: number;
+  /** Null: plain text. */
+  readonly tls: Certificates | null;
   /** Whether clients may ask for the protos. */
   readonly reflection: boolean;
   /** Where `grpc_server_*` are registered. */
@@ -70,6 +74,7 @@ export async function createGrpcServer({
   requestLimitMs,
   host,
   port: wantedPort,
+  tls,
   reflection,
   metrics,
   log,
@@ -101,7 +106,7 @@ export async function createGrpcServer({
   }
 
   const authority = host.includes(':') ? `[${host}]` : host;
-  const port = await listen(server, `${authority}:${wantedPort}`);
+  const port = await listen(server, `${authority}:${wantedPort}`, serverCredentials(tls));
 
   let drained: Promise<void> | null = null;
   const drain = (deadlineMs: number) => {
@@ -123,9 +128,9 @@ export async function createGrpcServer({
   };
 }
 
-function listen(server: Server, address: string): Promise<number> {
+function listen(server: Server, address: string, credentials: ServerCredentials): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
+    server.bindAsync(address, credentials, (error, port) => {
       if (error === null) resolve(port);
       else reject(new Error(`gRPC cannot listen on ${address} (--host, --port): ${error.message}`));
     });

@@ -1,6 +1,14 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type ServerOptions,
+  type ServerResponse,
+} from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Registry } from 'prom-client';
+import type { Certificates } from '../certificates.ts';
 import type { GraphqlHandler } from './graphql.ts';
 import { type HealthChecks, readHealth } from './health.ts';
 
@@ -8,6 +16,8 @@ export interface HttpServerOptions {
   readonly host: string;
   /** 0 is any free port. */
   readonly port: number;
+  /** Null: plain text. */
+  readonly tls: Certificates | null;
   readonly health: HealthChecks;
   readonly metrics: Registry;
   /** Whether traffic may come: false while starting and while draining. */
@@ -40,11 +50,14 @@ export interface HttpServer extends AsyncDisposable {
   drain(deadlineMs: number): Promise<void>;
 }
 
+/** How long a client may take to shake hands, milliseconds; a drain waits for those who do. */
+const handshakeTimeout = 5_000;
+
 type Route = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
 
 /** Serves /live, /health, /ready and /metrics, and /graphql when it is there. @throws when the port cannot be had, with a line that says so */
 export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
-  const { host, port, health, metrics, isReady, patience = usualPatience } = options;
+  const { host, port, tls, health, metrics, isReady, patience = usualPatience } = options;
   let draining = false;
 
   const routes = new Map<string, Route>([
@@ -73,26 +86,25 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   ]);
   let graphql: GraphqlHandler | null = null;
 
-  const server = createServer(
-    {
-      maxHeaderSize,
-      headersTimeout: patience.headersMs,
-      requestTimeout: patience.requestMs,
-      connectionsCheckingInterval: patience.checkMs,
-      // Idle connections outlive the minute that load balancers keep theirs.
-      keepAliveTimeout: 65_000,
-    },
-    (request, response) => {
-      if (draining) response.shouldKeepAlive = false;
-      response.on('close', () => {
-        if (draining) setImmediate(() => server.closeIdleConnections());
-      });
-      answer(request, response).catch(() => {
-        if (response.headersSent) response.destroy();
-        else json(response, 500, { error: 'The request failed.' });
-      });
-    },
-  );
+  const limits: ServerOptions = {
+    maxHeaderSize,
+    headersTimeout: patience.headersMs,
+    requestTimeout: patience.requestMs,
+    connectionsCheckingInterval: patience.checkMs,
+    // Idle connections outlive the minute that load balancers keep theirs.
+    keepAliveTimeout: 65_000,
+  };
+  const respond = (request: IncomingMessage, response: ServerResponse) => {
+    if (draining) response.shouldKeepAlive = false;
+    response.on('close', () => {
+      if (draining) setImmediate(() => server.closeIdleConnections());
+    });
+    answer(request, response).catch(() => {
+      if (response.headersSent) response.destroy();
+      else json(response, 500, { error: 'The request failed.' });
+    });
+  };
+  const server = tls === null ? createServer(limits, respond) : encrypted(tls, limits, respond);
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = `http://${request.headers.host ?? 'localhost'}${request.url ?? '/'}`;
@@ -127,6 +139,12 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     drain,
     [Symbol.asyncDispose]: () => drain(0),
   };
+}
+
+function encrypted(tls: Certificates, limits: ServerOptions, respond: RequestListener) {
+  const server = createTlsServer({ ...limits, ...tls.current(), handshakeTimeout }, respond);
+  tls.onChange((context) => server.setSecureContext(context));
+  return server;
 }
 
 /** The route for GET and HEAD; other methods are refused. */

@@ -49,8 +49,4 @@ describe('command line', () => {
   ])('%j is refused', (argv, line) => {
     expect(refusal(argv)).toBe(line);
   });
-
-  test.each([...['--tls-cert=x', '--tls-key=x', '--tls-client-ca=x']])('%s is no flag yet', (argument) => {
-    expect(refusal([argument])).toContain('is no flag');
-  });
 });

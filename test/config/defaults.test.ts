@@ -18,6 +18,7 @@ describe('defaults and deployments', () => {
       redisTls: null,
       dataDir: resolve('.data'),
       tenantMigrations: sql(),
+      tls: null,
       authentication: { kind: 'generated' },
       encryptionKeys: null,
       tierConnections: new Map([['standard', 5]]),

@@ -70,6 +70,7 @@ describe('environment', () => {
       redisTls: { secureContext: expect.anything() },
       dataDir: '/data',
       tenantMigrations: sql(),
+      tls: null,
       authentication: {
         kind: 'secret',
         secret: new TextEncoder().encode(secret),
@@ -114,7 +115,6 @@ describe('environment', () => {
   test.each([
     [{ TMS_PROT: '1' }, '"TMS_PROT" is no variable of this service: did you mean TMS_PORT? see --help'],
     [{ TMS_WHATEVER_THIS_IS: '1' }, '"TMS_WHATEVER_THIS_IS" is no variable of this service: see --help'],
-    [{ TMS_TLS_CERT: 'x' }, '"TMS_TLS_CERT" is no variable of this service: see --help'],
     [{ TMS_PORT_FILE: 'x' }, '"TMS_PORT_FILE" is no variable of this service: see --help'],
     [{ TMS_HELP: '1' }, '"TMS_HELP" is no variable of this service: see --help'],
     [{ TMS_NO_AUTH: 'yes' }, '--no-auth (TMS_NO_AUTH) takes nothing, true or false, not "yes"'],

@@ -17,7 +17,7 @@ afterAll(() => rmSync(directory, { recursive: true }));
 export type Variables = Readonly<Record<string, string>>;
 
 export function invoke(argv: readonly string[], env: Variables = {}): Invocation {
-  return readInvocation(argv, { TMS_TENANT_MIGRATIONS: sql(), ...env });
+  return readInvocation(argv, { TMS_TENANT_MIGRATIONS: sql(), TMS_TLS_CERT: 'none', ...env });
 }
 
 export function served(argv: readonly string[], env: Variables = {}): Extract<Invocation, { kind: 'serve' }> {

@@ -27,7 +27,8 @@ describe('what is dangerous', () => {
   });
 
   const noSecret = 'give --auth-secret (at least 32 bytes) or --auth-jwks-url, or accept it with --insecure';
-  const noTls = 'is refused: take a loopback address such as 127.0.0.1, or accept it with --insecure';
+  const noTls =
+    'is refused: give --tls-cert and --tls-key, or a loopback address such as 127.0.0.1, or accept it with --insecure';
   const jwks = '--auth-jwks-url=https://keys.example.com/jwks';
   const claims = ['--auth-issuer=i', '--auth-audience=a'];
   test.each([

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { Metadata } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ForbiddenError } from '../../src/core/errors.ts';
 import { TenantServiceService as rpc } from '../../src/generated/proto/tenant/v1/tenant.ts';
@@ -30,7 +29,7 @@ test('a refusal says what is missing, and nothing of the token', async () => {
 
 test('a method that the table does not know is refused to everybody', async () => {
   const admitted = () =>
-    admit('/tenant.v1.TenantService/DropTenant', new Metadata(), async () => ({
+    admit('/tenant.v1.TenantService/DropTenant', async () => ({
       subject: 'test',
       role: 'admin',
       expiresAt: Infinity,

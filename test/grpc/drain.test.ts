@@ -73,6 +73,7 @@ test('a port that is taken is refused in one line', async () => {
     authenticate: async () => ({ subject: 'test', role: 'admin', expiresAt: Infinity }),
     host: '127.0.0.1',
     port: server.port,
+    tls: null,
     reflection: false,
     metrics: new Registry(),
     log: pino({ level: 'silent' }),

@@ -21,6 +21,7 @@ export async function serveAgain(core: Core, { reflection = false } = {}): Promi
     authenticate: async () => ({ subject: 'test', role: 'admin', expiresAt: Infinity }),
     host: '127.0.0.1',
     port: 0,
+    tls: null,
     reflection,
     metrics: new Registry(),
     log: pino({ level: 'silent' }),

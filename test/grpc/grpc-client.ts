@@ -1,4 +1,5 @@
 import {
+  type ChannelCredentials,
   Client,
   type ClientReadableStream,
   credentials,
@@ -28,10 +29,14 @@ export interface Failure {
 
 export type Caller = ReturnType<typeof connect>;
 
-/** A connection of a caller with this token, or without one. */
-export function connect(address: string, token: string | null) {
+/** A connection of a caller with this token, or without one; in plain text unless it is told otherwise. */
+export function connect(
+  address: string,
+  token: string | null,
+  channel: ChannelCredentials = credentials.createInsecure(),
+) {
   // Of its own: grpc-js shares connections between clients otherwise.
-  const client = new Client(address, credentials.createInsecure(), { 'grpc.use_local_subchannel_pool': 1 });
+  const client = new Client(address, channel, { 'grpc.use_local_subchannel_pool': 1 });
 
   function metadataOf({ metadata = [] }: CallOptions): Metadata {
     const sent = new Metadata();

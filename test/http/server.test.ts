@@ -12,6 +12,7 @@ function serve(options: { health?: Partial<HealthChecks>; isReady?: () => boolea
   return createHttpServer({
     host: '127.0.0.1',
     port: options.port ?? 0,
+    tls: null,
     health: { ...healthy, ...options.health },
     metrics: new Registry(),
     isReady: options.isReady ?? (() => true),

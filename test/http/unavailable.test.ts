@@ -56,6 +56,7 @@ test('a database that is out is UNAVAILABLE, over every kind of operation', asyn
     await createHttpServer({
       host: '127.0.0.1',
       port: 0,
+      tls: null,
       health: {
         database: async () => (await pool.query('SELECT')).rowCount === 1,
         redis: async () => 'off',

@@ -79,7 +79,8 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
       ])
       .concat(options.redisUrl ? [`--redis-url=${options.redisUrl}`] : [])
       .concat(options.args ?? []),
-    {},
+    // Whoever has made certificates for development has them where the service looks.
+    { TMS_TLS_CERT: 'none' },
   );
   if (invocation.kind !== 'serve')
     throw new Error('the configuration of the test app asks for something else');
@@ -94,7 +95,7 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
   return {
     core: app.core,
     tenantPools: app.tenantPools,
-    httpUrl: `http://127.0.0.1:${app.httpPort}`,
+    httpUrl: `${config.tls === null ? 'http' : 'https'}://127.0.0.1:${app.httpPort}`,
     grpcAddress: `127.0.0.1:${app.grpcPort}`,
     tokens: { viewer, editor, admin },
     secret: key,

@@ -11,6 +11,7 @@ beforeAll(async () => {
   server = await createHttpServer({
     host: '127.0.0.1',
     port: 0,
+    tls: null,
     health: { database: async () => true, redis: async () => 'up', worker: 'up' },
     metrics: new Registry(),
     isReady: () => true,
