@@ -47,7 +47,7 @@ async function licenceProblems(): Promise<string[]> {
 async function vulnerabilities(): Promise<string[] | null> {
   const report = await new Promise<string>((resolve) => {
     // It ends with a code when it finds something, and its report is all the same on stdout.
-    execFile('npm', ['audit', '--json'], { maxBuffer: 64 * 1024 * 1024 }, (_error, stdout) =>
+    execFile('npm', ['audit', '--json'], { maxBuffer: 64 * 1024 * 1024, timeout: 60_000 }, (_error, stdout) =>
       resolve(stdout),
     );
   });

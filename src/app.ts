@@ -280,7 +280,10 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
     const allowance = createAllowance({
       rateLimit: createRateLimit({
         objectsPerSecond: config.rateLimit,
-        shared: redisServer === null ? null : { redis: limiter(redisServer, parts, log), registryId },
+        shared:
+          redisServer === null || config.rateLimit === 0
+            ? null
+            : { redis: limiter(redisServer, parts, log), registryId },
         log,
       }),
       objectsPerSecond: config.rateLimit,

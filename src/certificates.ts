@@ -30,7 +30,10 @@ export function watchCertificates(files: CertificateFiles, log: Pick<Logger, 'in
     try {
       const contents = readCertificates(files);
       const { cert, key, clientCa } = contents;
-      if (cert === seen.cert && key === seen.key && clientCa === seen.clientCa) return;
+      if (cert === seen.cert && key === seen.key && clientCa === seen.clientCa) {
+        complaint = null;
+        return;
+      }
       seen = contents;
       context = listenerContext(files, contents);
       for (const listener of listeners) listener(context);

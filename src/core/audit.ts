@@ -3,7 +3,6 @@ import type { AuditQuery, AuditStore } from './audit-store.ts';
 import { withoutCancellation } from './cancellation.ts';
 import type { ErrorCode } from './errors.ts';
 import type { Actor } from './model.ts';
-
 import { createRefusalBudget } from './refusal-budget.ts';
 import { auditFilter, parse, uuid } from './validation.ts';
 

@@ -103,7 +103,10 @@ export function createLeaseStore({ pool, roles, restMs }: LeaseStoreOptions): Le
         const closed = await whileHeld(id, async (sql, lease) => {
           by?.mayEnd(lease);
           const closing = await roles.close(sql, lease);
-          return closing === null ? [] : [{ text: closing }];
+          if (closing === null) return [];
+          // From here on the lease is worth nothing: that is the change, whatever becomes of the rest.
+          const entry = by ? [audited('RELEASE_LEASE', by.actor, lease.tenantId, id)] : [];
+          return [{ text: closing }, ...entry];
         });
         if (!closed) return false;
         // Need not have reached the disk: a lease that comes back when the server dies has nobody who is logged in, and
@@ -114,8 +117,7 @@ export function createLeaseStore({ pool, roles, restMs }: LeaseStoreOptions): Le
           async (sql, lease) => {
             await roles.endSessions(sql, lease);
             const text = 'UPDATE leases SET ended_at = clock_timestamp() WHERE id = $1';
-            const end = { name: 'end_lease', text, values: [id] };
-            return by ? [end, audited('RELEASE_LEASE', by.actor, lease.tenantId, id)] : [end];
+            return [{ name: 'end_lease', text, values: [id] }];
           },
           unhurried,
         );

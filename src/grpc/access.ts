@@ -39,17 +39,16 @@ export async function identify(call: Credentials, authenticate: Authenticate): P
   return certified ?? authenticate(authorization);
 }
 
-/**
- * Who calls `method` (a full path, `/package.Service/Method`), when they may.
- * @throws {UnauthenticatedError} {ForbiddenError}
- */
-export async function admit(method: string, caller: () => Promise<Caller>): Promise<Caller> {
+/** Whether a method (a full path, `/package.Service/Method`) asks nobody who they are. */
+export function isOpen(method: string): boolean {
+  return access.get(method) === 'open';
+}
+
+/** @throws {ForbiddenError} when the caller may not call the method */
+export function admit(method: string, caller: Caller): void {
   const needed = access.get(method);
-  if (needed === 'open') return anybody;
-  const principal = await caller();
   if (needed === undefined) throw new ForbiddenError('Nobody may call this method.');
-  requireRole(principal, needed, 'This call');
-  return principal;
+  if (needed !== 'open') requireRole(caller, needed, 'This call');
 }
 
 /** @throws {ForbiddenError} `what` begins its message */

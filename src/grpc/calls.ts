@@ -14,12 +14,12 @@ import { withCancellation } from '../core/cancellation.ts';
 import type { Authenticate, Core } from '../core/core.ts';
 import { codeOf } from '../core/errors.ts';
 import type { Actor, Caller } from '../core/model.ts';
-import { admit, anybody, type Credentials, identify } from './access.ts';
+import { admit, anybody, identify, isOpen } from './access.ts';
 import { attemptOf, originOfPeer } from './audited-calls.ts';
 import { createCallSignal, type EndingCall } from './call-signal.ts';
 import { isExpected, statusOf } from './errors.ts';
 import type { CallMetrics } from './metrics.ts';
-import { readable, type UnreadableRequest } from './requests.ts';
+import { readable, UnreadableRequest } from './requests.ts';
 
 /** What a handler knows of a call besides its request. */
 export interface CallContext {
@@ -76,32 +76,27 @@ export function createCalls({
     const { signal } = ended;
     try {
       const result = await withCancellation(signal, () =>
-        unlessAborted(signal, () =>
-          audited(call, async (caller) => {
-            // 3. Who calls, and may they?
-            const principal = await admit(path, caller);
-            signal.throwIfAborted();
-            // A stream lasts as long as its token; a unary call that was admitted in time is answered.
-            if (ending !== null) ended.expireAt(principal.expiresAt);
-            // 4. Have they asked for too much of late, or have they too many streams?
-            const request = readable(call.request);
-            if (principal !== anybody) await allowance.spend(principal, objects(request));
-            const isCounted = ending !== null && principal !== anybody;
-            const close = isCounted ? allowance.openStream(principal) : () => {};
-            try {
-              // 5. The work.
-              const actor = { ...principal, ...originOfPeer(call.getPeer()) };
-              return await work(request, { actor, metadata: call.metadata, signal });
-            } finally {
-              close();
-            }
-          }),
-        ),
+        unlessAborted(signal, async () => {
+          // 3. Who calls?
+          const caller = isOpen(path) ? anybody : await identify(call, authenticate);
+          signal.throwIfAborted();
+          // A stream lasts as long as its token; a unary call that was let in in time is answered.
+          if (ending !== null) ended.expireAt(caller.expiresAt);
+          // 4. Have they asked for too much of late, or have they too many streams?
+          using _ = caller === anybody ? null : await allowed(caller, call.request, objects, ending !== null);
+          const actor = { ...caller, ...originOfPeer(call.getPeer()) };
+          return await audited(call, actor, async () => {
+            // 5. May they?
+            admit(path, caller);
+            // 6. The work.
+            return work(readable(call.request), { actor, metadata: call.metadata, signal });
+          });
+        }),
       );
       end(status.OK);
       return { result };
     } catch (error) {
-      // 6. What went wrong, in the caller's terms. What fails after the call ended failed because of that.
+      // 7. What went wrong, in the caller's terms. What fails after the call ended failed because of that.
       const reason: unknown = signal.aborted ? signal.reason : error;
       const requestId = randomUUID();
       if (!isExpected(reason)) log.error({ err: reason, requestId, method: path }, 'a gRPC call failed');
@@ -111,25 +106,29 @@ export function createCalls({
     }
   }
 
-  /**
-   * Does the work of a call that may be a change: when it is refused, the audit log keeps that. `caller` remembers who calls,
-   * so that also those are known who may not.
-   */
+  /** Counts the call, and holds the place of a stream. What cannot be read counts, too. @throws {LimitExceededError} */
+  async function allowed<Request>(
+    caller: Caller,
+    request: Request | UnreadableRequest,
+    objects: (request: Request) => number,
+    isStream: boolean,
+  ): Promise<Disposable> {
+    await allowance.spend(caller, request instanceof UnreadableRequest ? 1 : objects(request));
+    const close = isStream ? allowance.openStream(caller) : () => {};
+    return { [Symbol.dispose]: close };
+  }
+
+  /** Does the work of a call that may be a change: when it is refused, the audit log keeps that. */
   async function audited<T>(
-    call: Credentials & Pick<IncomingCall<unknown>, 'request' | 'getPath' | 'getPeer'>,
-    work: (caller: () => Promise<Caller>) => Promise<T>,
+    call: Pick<IncomingCall<unknown>, 'request' | 'getPath'>,
+    actor: Actor,
+    work: () => Promise<T>,
   ): Promise<T> {
-    const known: { caller: Caller | null } = { caller: null };
     try {
-      return await work(async () => {
-        known.caller = await identify(call, authenticate);
-        return known.caller;
-      });
+      return await work();
     } catch (error) {
       const attempt = attemptOf(call.getPath(), call.request);
-      if (known.caller !== null && attempt !== null) {
-        await audit.refused({ ...known.caller, ...originOfPeer(call.getPeer()) }, attempt, codeOf(error));
-      }
+      if (attempt !== null) await audit.refused(actor, attempt, codeOf(error));
       throw error;
     }
   }

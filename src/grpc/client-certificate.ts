@@ -28,7 +28,12 @@ export function certifiedCaller(certificate: PeerCertificate | undefined): Calle
       "The certificate's subject must have a common name, without control characters.",
     );
   }
-  return { subject, role, expiresAt: Date.parse(certificate.valid_to) };
+  const expiresAt = Date.parse(certificate.valid_to);
+  // The handshake looked at it too, but a connection may last for days.
+  if (!(expiresAt > Date.now())) {
+    throw new UnauthenticatedError('The certificate has expired; connect with a new one.');
+  }
+  return { subject, role, expiresAt };
 }
 
 /** By its common name, so written that no token's subject looks like it by chance. */

@@ -16,6 +16,7 @@ import { createHealthService, createServing } from './health-service.ts';
 import { createCallMetrics } from './metrics.ts';
 import { createReflectionService, reflectionServices } from './reflection-service.ts';
 import { tolerant } from './requests.ts';
+import { refuseSlowRequests } from './slow-requests.ts';
 import { createTenantService } from './tenant-service.ts';
 
 export interface GrpcServerOptions {
@@ -63,6 +64,9 @@ const options = {
   'grpc.enable_channelz': 0,
 };
 
+/** How long a request may take to come, milliseconds: as HTTP's headers. */
+const requestArrivalMs = 10_000;
+
 /**
  * Serves the gRPC face of `core`.
  * @throws {Error} when the address cannot be listened on; the message is one line
@@ -94,7 +98,7 @@ export async function createGrpcServer({
 
   // grpc-js writes to the console what callers sent, and says there once more what it throws.
   setLogVerbosity(logVerbosity.NONE);
-  const server = new Server(options);
+  const server = new Server({ ...options, interceptors: [refuseSlowRequests(requestArrivalMs)] });
   server.addService(tolerant(TenantServiceService), createTenantService(core, calls));
   server.addService(tolerant(ConnectionPoolServiceService), createConnectionPoolService(core, calls));
   server.addService(tolerant(HealthService), createHealthService(serving, services, calls));

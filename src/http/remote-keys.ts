@@ -58,7 +58,7 @@ export function createRemoteKeys({ url, log, timings = usualTimings }: RemoteKey
     } catch (error) {
       failedAt = now();
       log.warn(
-        { err: error, url },
+        { err: error, url: withoutQuery(url) },
         'the keys that tokens are checked with cannot be fetched (--auth-jwks-url)',
       );
       throw new KeysUnavailableError({ cause: error });
@@ -105,4 +105,10 @@ export function createRemoteKeys({ url, log, timings = usualTimings }: RemoteKey
       return set(header, token);
     }
   };
+}
+
+/** Some issuers have a key in the query of the address. */
+function withoutQuery(url: string): string {
+  const { origin, pathname } = new URL(url);
+  return `${origin}${pathname}`;
 }

@@ -27,14 +27,10 @@ test('a refusal says what is missing, and nothing of the token', async () => {
   });
 });
 
-test('a method that the table does not know is refused to everybody', async () => {
+test('a method that the table does not know is refused to everybody', () => {
   const admitted = () =>
-    admit('/tenant.v1.TenantService/DropTenant', async () => ({
-      subject: 'test',
-      role: 'admin',
-      expiresAt: Infinity,
-    }));
-  await expect(admitted()).rejects.toThrow(ForbiddenError);
+    admit('/tenant.v1.TenantService/DropTenant', { subject: 'test', role: 'admin', expiresAt: Infinity });
+  expect(admitted).toThrow(ForbiddenError);
 });
 
 test('calls move the metrics, by method and code', async () => {

@@ -16,6 +16,11 @@ describe('a client’s certificate', () => {
     });
   });
 
+  test('that has expired since the handshake is refused', () => {
+    const old = { ...certificate('URI:tms:role:admin'), valid_to: 'Jan  1 00:00:00 2020 GMT' };
+    expect(() => certifiedCaller(old)).toThrow('The certificate has expired');
+  });
+
   test('gives none without a role', () => {
     expect(certifiedCaller(undefined)).toBeNull();
     expect(certifiedCaller(certificate('DNS:a.example'))).toBeNull();

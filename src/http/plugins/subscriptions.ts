@@ -73,7 +73,7 @@ export function createSubscriptions(
             const close = allowance.openStream(context.principal);
             setResult(track(result, context.request.signal, close));
           } catch (error) {
-            result[Symbol.asyncIterator]().return?.();
+            letGo(result);
             const refusal = publicError(error);
             if (refusal === null) throw error;
             setResult({ errors: [refusal] });
@@ -82,8 +82,7 @@ export function createSubscriptions(
       }),
       onResultProcess({ result, resultProcessor }) {
         // The client accepts no stream and is told so (406); nobody will ever ask this one for a value.
-        if (isAsyncIterable(result) && resultProcessor === undefined)
-          result[Symbol.asyncIterator]().return?.();
+        if (isAsyncIterable(result) && resultProcessor === undefined) letGo(result);
       },
     },
     complete() {
@@ -91,4 +90,11 @@ export function createSubscriptions(
       for (const end of open) end();
     },
   };
+}
+
+/** Ends a stream that nobody asks for a value. */
+function letGo(stream: AsyncIterable<unknown>): void {
+  stream[Symbol.asyncIterator]()
+    .return?.()
+    .catch(() => {});
 }
