@@ -283,7 +283,11 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
         shared:
           redisServer === null || config.rateLimit === 0
             ? null
-            : { redis: limiter(redisServer, parts, log), registryId },
+            : {
+                redis: limiter(redisServer, parts, log),
+                registryId,
+                nameOf: (subject) => keyRing.digest('rate-limit', subject),
+              },
         log,
       }),
       objectsPerSecond: config.rateLimit,

@@ -24,7 +24,8 @@ export function externalDatabase(settings: Settings, env: Environment): Database
     user: settings.given(dbUser) ?? url.user ?? settings.value(dbUser),
     password: settings.given(dbPass) ?? url.password ?? settings.value(dbPass),
     database: settings.given(dbName) ?? url.database ?? settings.value(dbName),
-    ssl: databaseTls(settings, host, url),
+    // How the URL's server is encrypted says nothing of another one.
+    ssl: databaseTls(settings, host, settings.has(dbHost) ? {} : url),
   };
 }
 

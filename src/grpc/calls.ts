@@ -14,11 +14,11 @@ import { withCancellation } from '../core/cancellation.ts';
 import type { Authenticate, Core } from '../core/core.ts';
 import { codeOf } from '../core/errors.ts';
 import type { Actor, Caller } from '../core/model.ts';
-import { admit, anybody, identify, isOpen } from './access.ts';
-import { attemptOf, originOfPeer } from './audited-calls.ts';
+import { admit, anybody, attemptOf, identify, isOpen } from './access.ts';
 import { createCallSignal, type EndingCall } from './call-signal.ts';
 import { isExpected, statusOf } from './errors.ts';
 import type { CallMetrics } from './metrics.ts';
+import { originOfPeer } from './peer.ts';
 import { readable, UnreadableRequest } from './requests.ts';
 
 /** What a handler knows of a call besides its request. */

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
@@ -11,7 +10,12 @@ export interface RateLimitOptions {
   /** 0 turns it off. */
   readonly objectsPerSecond: number;
   /** Where all processes count together; null: there is only this one. */
-  readonly shared: { readonly redis: Redis; readonly registryId: string } | null;
+  readonly shared: {
+    readonly redis: Redis;
+    readonly registryId: string;
+    /** What stands for a subject there: it may be somebody's name, and Redis has no use for that, nor for how long it is. */
+    readonly nameOf: (subject: string) => string;
+  } | null;
   readonly log: Pick<Logger, 'warn'>;
 }
 
@@ -39,12 +43,15 @@ export function createRateLimit({ objectsPerSecond: points, shared, log }: RateL
     async take(subject, objects) {
       // What is more than a second's worth may be had too, by who asks for nothing else in that second.
       const share = Math.min(objects, points);
-      if (together !== null && performance.now() >= aloneUntil) {
+      if (shared !== null && together !== null && performance.now() >= aloneUntil) {
         try {
-          return await waitFor(together.consume(nameless(subject), share));
+          return await waitFor(together.consume(shared.nameOf(subject), share));
         } catch (error) {
+          // Told once, though many may have waited for the same answer.
+          if (performance.now() >= aloneUntil) {
+            log.warn({ err: error }, 'the rate limit is not shared now: Redis does not answer');
+          }
           aloneUntil = performance.now() + aloneMs;
-          log.warn({ err: error }, 'the rate limit is not shared now: Redis does not answer');
         }
       }
       return waitFor(alone.consume(subject, share));
@@ -61,9 +68,4 @@ async function waitFor(consumed: Promise<RateLimiterRes>): Promise<number> {
     if (!(refusal instanceof RateLimiterRes)) throw refusal;
     return Math.max(1, refusal.msBeforeNext);
   }
-}
-
-/** A subject may be somebody's name; Redis has no use for it, nor for how long it is. */
-function nameless(subject: string): string {
-  return createHash('sha256').update(subject).digest('base64url');
 }

@@ -18,8 +18,6 @@ export async function startCore(options: TestAppOptions = {}): Promise<CoreApp> 
   const app = stack.use(await startTestApp(options));
   const pool = new pg.Pool({ ...app.database, max: 5 });
   pool.on('error', () => {});
-  // The database goes as soon as the pool has said goodbye, which a server may hear of first.
-  pool.on('connect', (client) => void client.on('error', () => {}));
   stack.defer(() => pool.end());
   const running = stack.move();
   return {

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { originOf } from '../../src/core/origin.ts';
 import { createRefusalBudget } from '../../src/core/refusal-budget.ts';
-import { originOfPeer } from '../../src/grpc/audited-calls.ts';
+import { originOfPeer } from '../../src/grpc/peer.ts';
 
 test.each([
   ['203.0.113.9', '203.0.113.9'],

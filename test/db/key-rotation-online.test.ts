@@ -50,6 +50,7 @@ test('beside replicas that write under the former and the next key a rotation lo
   await using database = await createTestDatabase();
   await using resources = new AsyncDisposableStack();
   const pool = new pg.Pool(database.settings);
+  pool.on('error', () => {});
   resources.defer(() => pool.end());
   const stored = await storeTenants(pool, (await openRegistry(database.settings, [former])).keyRing, 2_000);
   const replica = (...encryptionKeys: { id: string; key: Uint8Array }[]) =>

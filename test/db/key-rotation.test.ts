@@ -26,7 +26,7 @@ beforeEach(async () => {
   database = resources.use(await createTestDatabase());
   pool = new pg.Pool(database.settings);
   // The database goes as soon as the pool has said goodbye, which a server may hear of first.
-  pool.on('connect', (client) => void client.on('error', () => {}));
+  pool.on('error', () => {});
   resources.defer(() => pool.end());
   tenants = await storeTenants(pool, (await start(former)).keyRing, 1_100);
 });

@@ -15,6 +15,7 @@ export async function openRegistry(): Promise<RegistryFixture> {
   const stack = new AsyncDisposableStack();
   const database = stack.use(await createTestDatabase());
   const pool = new pg.Pool(database.settings);
+  pool.on('error', () => {});
   stack.defer(() => pool.end());
   const keyRing = createKeyRing([{ id: 'first', key: randomBytes(32) }], randomBytes(32));
   const { client } = createRegistryClients(pool, keyRing);

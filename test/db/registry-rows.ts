@@ -16,6 +16,7 @@ export async function inserted(): Promise<RegistryRows> {
   const stack = new AsyncDisposableStack();
   const database = stack.use(await createTestDatabase());
   const pool = new pg.Pool(database.settings);
+  pool.on('error', () => {});
   stack.defer(() => pool.end());
   const query = async (sql: string, values: readonly unknown[] = []) =>
     (await pool.query<Row>(sql, [...values])).rows;

@@ -40,6 +40,9 @@ describe('in one process', () => {
   });
 });
 
+/** As long as a digest. */
+const nameOf = (subject: string) => Buffer.from(subject).toString('base64url').padEnd(43, '_');
+
 if (redisMissing !== null) console.warn(redisMissing);
 
 describe.skipIf(redisMissing !== null)('with Redis', () => {
@@ -51,7 +54,11 @@ describe.skipIf(redisMissing !== null)('with Redis', () => {
         it.disconnect(),
       );
       await eventually(async () => connection.status === 'ready', 5_000);
-      return createRateLimit({ objectsPerSecond: 10, shared: { redis: connection, registryId: 'r' }, log });
+      return createRateLimit({
+        objectsPerSecond: 10,
+        shared: { redis: connection, registryId: 'r', nameOf },
+        log,
+      });
     };
     const [one, another] = [await process(), await process()];
     expect(await one.take('jo@a.example', 10)).toBe(0);
@@ -71,7 +78,7 @@ describe.skipIf(redisMissing !== null)('with Redis', () => {
     await eventually(async () => connection.status === 'ready', 5_000);
     const { take } = createRateLimit({
       objectsPerSecond: 10,
-      shared: { redis: connection, registryId: 'r' },
+      shared: { redis: connection, registryId: 'r', nameOf },
       log,
     });
     await redis.goDown();

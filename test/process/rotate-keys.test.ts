@@ -69,6 +69,7 @@ describe('npm run rotate-keys', () => {
     const settings = await joinEmbeddedPostgres(dataDir);
     if (settings === null) throw new Error('the embedded database does not run');
     const pool = new pg.Pool(settings);
+    pool.on('error', () => {});
     const { keyRing } = await openRegistry(settings, [next]);
     expect(await readTenants(pool, keyRing)).toEqual([
       { id, contactEmail: 'ops@acme.example', password: expect.stringMatching(/^[\w-]{43}$/) },
@@ -81,6 +82,7 @@ describe('npm run rotate-keys', () => {
     await using database = await createTestDatabase();
     await using pools = new AsyncDisposableStack();
     const pool = new pg.Pool(database.settings);
+    pool.on('error', () => {});
     pools.defer(() => pool.end());
     const { keyRing } = await openRegistry(database.settings, [former]);
     const tenants = await storeTenants(pool, keyRing, 1_200);
