@@ -2,6 +2,9 @@ import type { SecureContextOptions } from 'node:tls';
 import type { Logger } from 'pino';
 import { type CertificateFiles, listenerContext, readCertificates } from './config/certificate-files.ts';
 
+/** How long a client of a listener may take to shake hands, milliseconds; a drain waits for those who do. */
+export const handshakeTimeout = 5_000;
+
 /** The certificate of the listeners, as it is now. */
 export interface Certificates extends Disposable {
   /** What the next handshake is made with. */

@@ -1,8 +1,5 @@
 import { ServerCredentials } from '@grpc/grpc-js';
-import type { Certificates } from '../certificates.ts';
-
-/** How long a client may take to shake hands, milliseconds; a drain waits for those who do. */
-const handshakeTimeout = 5_000;
+import { type Certificates, handshakeTimeout } from '../certificates.ts';
 
 /** Follows the certificates, which what `ServerCredentials.createSsl` makes does not; a class, since grpc-js takes no less. */
 class WatchedCredentials extends ServerCredentials {

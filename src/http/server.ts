@@ -8,7 +8,7 @@ import {
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Registry } from 'prom-client';
-import type { Certificates } from '../certificates.ts';
+import { type Certificates, handshakeTimeout } from '../certificates.ts';
 import type { GraphqlHandler } from './graphql.ts';
 import { type HealthChecks, readHealth } from './health.ts';
 
@@ -49,9 +49,6 @@ export interface HttpServer extends AsyncDisposable {
    */
   drain(deadlineMs: number): Promise<void>;
 }
-
-/** How long a client may take to shake hands, milliseconds; a drain waits for those who do. */
-const handshakeTimeout = 5_000;
 
 type Route = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
 

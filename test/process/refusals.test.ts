@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { DatabaseSettings } from '../../src/db/database-settings.ts';
 import { asAdministrator, createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
+import { freePort } from '../support/free-port.ts';
 import {
   createDirectory,
   databaseArguments,
@@ -202,14 +203,4 @@ async function refusal(args: readonly string[]): Promise<string> {
 
 function refusedDatabase(settings: DatabaseSettings, further: readonly string[] = []): Promise<string> {
   return refusal([...freePorts, ...databaseArguments(settings), ...further]);
-}
-
-/** A port that nobody listens on: one that was given out a moment ago. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

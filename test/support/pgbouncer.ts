@@ -2,7 +2,6 @@ import { execFile, spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { chmod, chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -11,6 +10,7 @@ import type { DatabaseSettings } from '../../src/db/database-settings.ts';
 import { postgresAccount } from '../../src/db/postgres-account.ts';
 import { asAdministrator } from './database.ts';
 import { eventually } from './eventually.ts';
+import { freePort } from './free-port.ts';
 
 const run = promisify(execFile);
 
@@ -122,14 +122,4 @@ function setTo(text: string, name: string, line: string): string {
   const old = new RegExp(`^${name} = .*$`, 'm');
   if (!old.test(text)) throw new Error(`pgbouncer.ini does not set ${name}`);
   return text.replace(old, () => line);
-}
-
-/** A port that nobody listens on: one that was given out a moment ago. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { eventually } from './eventually.ts';
+import { freePort } from './free-port.ts';
 
 const givenUrl = process.env.TMS_TEST_REDIS_URL || null;
 
@@ -82,15 +83,6 @@ async function startServer(stack: AsyncDisposableStack): Promise<number> {
     await ended;
   });
   await eventually(() => accepts(port), 10_000);
-  return port;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const port = portOf(server);
-  server.close();
-  await once(server, 'close');
   return port;
 }
 

@@ -1,7 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, chown, copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, createSecureContext } from 'node:tls';
@@ -10,6 +9,7 @@ import { startEmbeddedPostgres } from '../../src/db/embedded-postgres.ts';
 import { postgresAccount } from '../../src/db/postgres-account.ts';
 import { asAdministrator, type TestDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
+import { freePort } from '../support/free-port.ts';
 
 /** Null when there is a `redis-server` to start; else why not. */
 export const redisProgramMissing: string | null =
@@ -104,14 +104,5 @@ export async function startEncryptedRedis(
     socket.destroy();
     return true;
   }, 10_000);
-  return port;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
   return port;
 }
