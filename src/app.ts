@@ -39,6 +39,7 @@ import { createGrpcServer, type GrpcServer } from './grpc/server.ts';
 import { createAuthenticate } from './http/authentication.ts';
 import { createGraphqlHandler } from './http/graphql.ts';
 import { createMetrics } from './http/metrics.ts';
+import { rememberCallers } from './http/remembered-callers.ts';
 import { createHttpServer } from './http/server.ts';
 import { createRateLimit } from './limits/rate-limit.ts';
 import { authentication, encryptionKeys } from './local-secrets.ts';
@@ -275,7 +276,7 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
 
   let grpc: GrpcServer | null = null;
   if (role !== 'worker') {
-    const authenticate = createAuthenticate(mode, log);
+    const authenticate = rememberCallers(createAuthenticate(mode, log));
     const loopback = isLoopback(config.host);
     const allowance = createAllowance({
       rateLimit: createRateLimit({
