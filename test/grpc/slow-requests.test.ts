@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { connect } from 'node:http2';
+import { connect, constants } from 'node:http2';
 import { Server, ServerCredentials, status } from '@grpc/grpc-js';
 import { expect, test } from 'vitest';
 import { TenantServiceService as rpc } from '../../src/generated/proto/tenant/v1/tenant.ts';
@@ -47,4 +47,8 @@ test('a call whose request does not come is ended; one that comes is answered', 
     'grpc-status': String(status.DEADLINE_EXCEEDED),
     'grpc-message': expect.stringContaining('did'),
   });
+  // Told to stop, and that nothing is wrong with what was answered.
+  await once(silent, 'close');
+  expect(silent.rstCode).toBe(constants.NGHTTP2_NO_ERROR);
+  expect(session.closed).toBe(false);
 });
