@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import { atMost } from './at-most.ts';
 import { watchCertificates } from './certificates.ts';
-import { isLoopback } from './config/hosts.ts';
+import { isLoopback, isLoopbackName } from './config/hosts.ts';
 import { slotRestMs } from './config/pooler.ts';
 import { connectionsFor } from './config/tier-connections.ts';
 import type { Config } from './config.ts';
@@ -151,6 +151,8 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
     },
     metrics: metrics.registry,
     isReady: () => ready,
+    // Everybody is admin: a page in a browser as well, once its own name points here (DNS rebinding).
+    ...(mode.kind === 'none' && !config.insecure && { isOurName: isLoopbackName }),
   });
   parts.use(http);
 
