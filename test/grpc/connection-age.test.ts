@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect as connectSocket, createServer, type Socket } from 'node:net';
+import { pipeline } from 'node:stream';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { TenantServiceService as rpc } from '../../src/generated/proto/tenant/v1/tenant.ts';
 import { actor } from '../support/actor.ts';
@@ -23,8 +24,8 @@ async function gate(port: number) {
     made += 1;
     open.add(client);
     client.on('close', () => open.delete(client));
-    for (const socket of [client, behind]) socket.on('error', () => {});
-    client.pipe(behind).pipe(client);
+    // Ends both when either ends.
+    pipeline(client, behind, client, () => {});
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

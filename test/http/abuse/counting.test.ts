@@ -40,10 +40,19 @@ test.each<[string, object, Record<string, string>]>([
   ['has no document', {}, {}],
 ])('a request that %s counts as one object, once', async (_what, body, headers) => {
   const ask = async (token: string) => {
-    const response = await client.post(null, '', {}, {
-      body: JSON.stringify(body),
-      headers: { accept: 'application/graphql-response+json', authorization: `Bearer ${token}`, ...headers },
-    });
+    const response = await client.post(
+      null,
+      '',
+      {},
+      {
+        body: JSON.stringify(body),
+        headers: {
+          accept: 'application/graphql-response+json',
+          authorization: `Bearer ${token}`,
+          ...headers,
+        },
+      },
+    );
     const { errors } = (await response.json()) as { errors?: readonly { readonly message: string }[] };
     return [response.status, response.headers.get('retry-after'), errors?.map(({ message }) => message)];
   };

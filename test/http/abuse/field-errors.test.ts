@@ -15,7 +15,10 @@ test('an answer has a hundred errors at most, and says how many it leaves out', 
   const aliases = (count: number) => Array.from({ length: count }, (_, n) => `a${n}`);
   const ask = async (count: number) => {
     const fields = aliases(count).map((alias) => `${alias}: contactEmail`);
-    const { body } = await graphqlClient(app.app).run('admin', `{ tenants { nodes { ${fields.join(' ')} } } }`);
+    const { body } = await graphqlClient(app.app).run(
+      'admin',
+      `{ tenants { nodes { ${fields.join(' ')} } } }`,
+    );
     const node = Object.fromEntries(aliases(count).map((alias) => [alias, null]));
     expect(body.data).toEqual({ tenants: { nodes: Array.from({ length: 5 }, () => node) } });
     return body.errors ?? [];

@@ -28,9 +28,24 @@ const everybody = { authentication: { kind: 'none' } } as const;
 
 test('with --no-auth a page whose name was pointed here gets nothing', async () => {
   await using app = await startTestApp({ worker: false, config: everybody });
-  const names = ['localhost', 'localhost:4000', 'LocalHost', '127.0.0.1:4000', '127.1.2.3', '[::1]', '[::1]:80'];
+  const names = [
+    'localhost',
+    'localhost:4000',
+    'LocalHost',
+    '127.0.0.1:4000',
+    '127.1.2.3',
+    '[::1]',
+    '[::1]:80',
+  ];
   for (const host of names) expect([host, await asked(app, host)]).toEqual([host, answered]);
-  const others = ['evil.example', 'evil.example:4000', 'localhost.evil.example', '10.0.0.1', '0.0.0.0', '[::2]'];
+  const others = [
+    'evil.example',
+    'evil.example:4000',
+    'localhost.evil.example',
+    '10.0.0.1',
+    '0.0.0.0',
+    '[::2]',
+  ];
   for (const host of others) expect([host, await asked(app, host)]).toEqual([host, refused]);
   expect(await asked(app, 'evil.example', '/health')).toEqual(refused);
 });

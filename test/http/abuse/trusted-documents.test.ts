@@ -68,7 +68,8 @@ test('an id that is not there is refused', async () => {
 test('an id that is not there is counted as refused', async () => {
   const refusals = async () => {
     const page = await (await fetch(`${app.httpUrl}/metrics`)).text();
-    const line = /^graphql_operation_duration_seconds_count{operation_type="unknown",outcome="refused"} (\d+)$/m;
+    const line =
+      /^graphql_operation_duration_seconds_count{operation_type="unknown",outcome="refused"} (\d+)$/m;
     return Number(line.exec(page)?.[1] ?? 0);
   };
   const before = await refusals();
