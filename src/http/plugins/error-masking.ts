@@ -12,11 +12,14 @@ const maxRequestErrors = 10;
 /** Errors of fields, beside the data: a page of a hundred tenants whose one field fails is told whole. */
 const maxFieldErrors = 100;
 
+/** The result as the caller may see it; the same object when it has no errors. */
+export type Mask = <R extends object>(result: R, signal: AbortSignal) => R;
+
 /**
  * Shows callers the errors that are meant for them. Everything else becomes INTERNAL with a request id that stands in
  * the log beside the error; no stack trace leaves the process. Which encryption key is missing is said.
  */
-export function useErrorMasking(log: Logger): Plugin {
+export function createMask(log: Logger): Mask {
   function shown(error: unknown, signal: AbortSignal): GraphQLError {
     const known = publicError(error);
     if (known !== null) return known;
@@ -40,7 +43,7 @@ export function useErrorMasking(log: Logger): Plugin {
     );
   }
 
-  function mask<R extends object>(result: R, signal: AbortSignal): R {
+  return (result, signal) => {
     const errors: unknown = Reflect.get(result, 'errors');
     if (!Array.isArray(errors) || errors.length === 0) return result;
     // Without data nothing was run: all of these are of the request.
@@ -50,8 +53,11 @@ export function useErrorMasking(log: Logger): Plugin {
     // Without this a null whose error is left out would look like a value.
     if (!ofRequest && errors.length > some.length) told.push(andMore(errors.length - some.length));
     return { ...result, errors: told };
-  }
+  };
+}
 
+/** Masks whatever is answered. */
+export function useErrorMasking(mask: Mask): Plugin {
   return {
     // The last hook that sees a result, whatever made it: parsing, validation, execution or another plugin.
     onResultProcess({ request: { signal }, result, setResult }) {

@@ -1,13 +1,13 @@
-import type { ExecutionResult, GraphQLError } from 'graphql';
+import type { ExecutionResult } from 'graphql';
 import type { Plugin, YogaInitialContext } from 'graphql-yoga';
 import type { Allowance } from '../../core/allowance.ts';
 import type { CountedOperation, ObjectCounter } from '../../schema/complexity.ts';
 import type { GraphqlContext } from '../../schema/context.ts';
-import { publicError } from '../errors.ts';
+import { refusalOf } from '../errors.ts';
 import { documentRefusal } from '../refusal.ts';
 
 /** The most objects that one request may ask for: a page of 100 tenants with their newest operations' steps is 700. */
-const maxObjects = 2_000;
+export const maxObjects = 2_000;
 
 /**
  * Counts the objects that an operation asks for before it runs: against the most of one request, and of a second. A
@@ -50,18 +50,6 @@ export function useObjectLimits(
       if (refusal !== null) setResult({ errors: [refusal] });
     },
   };
-}
-
-/** What callers are told of it when the work refuses them; null when it does not. */
-async function refusalOf(work: Promise<void>): Promise<GraphQLError | null> {
-  try {
-    await work;
-    return null;
-  } catch (error) {
-    const refusal = publicError(error);
-    if (refusal === null) throw error;
-    return refusal;
-  }
 }
 
 type CountedContext = GraphqlContext & Pick<YogaInitialContext, 'request'>;
