@@ -1,9 +1,9 @@
 import type { Logger } from 'pino';
 import { atMost } from './at-most.ts';
-import { watchCertificates } from './certificates.ts';
 import { isLoopback, isLoopbackName } from './config/hosts.ts';
 import { slotRestMs } from './config/pooler.ts';
 import { connectionsFor } from './config/tier-connections.ts';
+import { watchCertificates } from './config/watch-certificates.ts';
 import type { Config } from './config.ts';
 import { createAllowance } from './core/allowance.ts';
 import { createAudit } from './core/audit.ts';

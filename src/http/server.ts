@@ -8,7 +8,7 @@ import {
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Registry } from 'prom-client';
-import { type Certificates, handshakeTimeout } from '../certificates.ts';
+import { type Certificates, handshakeTimeout } from '../tls/certificates.ts';
 import type { GraphqlHandler } from './graphql.ts';
 import { type HealthChecks, readHealth } from './health.ts';
 
