@@ -14,7 +14,7 @@ import { createTenants } from './core/tenants.ts';
 import { createRules } from './core/validation.ts';
 import { createWatch } from './core/watch.ts';
 import { createAuditStore } from './db/audit-store.ts';
-import type { DatabaseSettings } from './db/database-settings.ts';
+import { type DatabaseSettings, sslmodeOf } from './db/database-settings.ts';
 import { startEmbeddedPostgres } from './db/embedded-postgres.ts';
 import { endBackendsOf } from './db/end-backends.ts';
 import { reachingDatabase } from './db/errors.ts';
@@ -215,7 +215,7 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
       connectionsFor: connectionsOf,
       usage: tenantPools.usage,
       server,
-      endpoint: { ...server, ...config.pooler },
+      endpoint: { ...server, ...config.pooler, sslmode: sslmodeOf(settings) },
       durationMs: timings.connectionLeaseMs,
     }),
     audit: createAudit({
