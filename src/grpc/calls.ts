@@ -14,8 +14,9 @@ import { withCancellation } from '../core/cancellation.ts';
 import type { Authenticate, Core } from '../core/core.ts';
 import { codeOf } from '../core/errors.ts';
 import type { Actor, Caller } from '../core/model.ts';
+import { Timeouts } from '../core/timeouts.ts';
 import { admit, attemptOf, identify, isOpen, nobody } from './access.ts';
-import { createCallSignal, type EndingCall } from './call-signal.ts';
+import { CallEnd, type EndingCall } from './call-end.ts';
 import { isExpected, statusOf } from './errors.ts';
 import type { CallMetrics } from './metrics.ts';
 import { originOfPeer } from './peer.ts';
@@ -51,6 +52,8 @@ export interface CallsOptions {
 
 export type Calls = ReturnType<typeof createCalls>;
 
+type Outcome<Result> = { readonly result: Result } | { readonly failure: StatusObject };
+
 /** What every call goes through, whatever its service. */
 export function createCalls({
   authenticate,
@@ -61,48 +64,75 @@ export function createCalls({
   log,
   draining,
 }: CallsOptions) {
+  const limits = new Timeouts(requestLimitMs);
+
   /** Does the work of one call. Never rejects: an error is a status. */
-  async function perform<Request, Result>(
+  function perform<Request, Result>(
     call: IncomingCall<Request>,
-    ending: AbortSignal | null,
+    isStream: boolean,
     objects: (request: Request) => number,
     work: (request: Request, context: CallContext) => Promise<Result>,
-  ): Promise<{ readonly result: Result } | { readonly failure: StatusObject }> {
+  ): Promise<Outcome<Result>> {
     const path = call.getPath();
     // 1. The clock starts.
-    const end = metrics.begin(path);
-    // 2. The caller's deadline and cancellation become a signal, which the database adapter obeys.
-    using ended = createCallSignal(call, ending, ending === null ? requestLimitMs : undefined);
-    const { signal } = ended;
-    try {
-      const result = await withCancellation(signal, () =>
-        unlessAborted(signal, async () => {
-          // 3. Who calls?
-          const caller = isOpen(path) ? nobody : await identify(call, authenticate);
-          signal.throwIfAborted();
-          // A stream lasts as long as its caller's token or certificate; a unary call that was let in in time is answered.
-          if (ending !== null) ended.expireAt(caller.expiresAt);
-          // 4. Have they asked for too much of late, or have they too many streams?
-          using _ = caller === nobody ? null : await allowed(caller, call.request, objects, ending !== null);
-          const actor = { ...caller, ...originOfPeer(call.getPeer()) };
-          return await audited(call, actor, async () => {
-            // 5. May they?
-            admit(path, caller);
-            // 6. The work.
-            return work(readable(call.request), { actor, metadata: call.metadata, signal });
-          });
-        }),
-      );
-      end(status.OK);
-      return { result };
-    } catch (error) {
+    const handled = metrics.begin(path);
+    return new Promise((resolve) => {
       // 7. What went wrong, in the caller's terms. What fails after the call ended failed because of that.
-      const reason: unknown = signal.aborted ? signal.reason : error;
-      const requestId = randomUUID();
-      if (!isExpected(reason)) log.error({ err: reason, requestId, method: path }, 'a gRPC call failed');
-      const failure = statusOf(reason, requestId);
-      end(failure.code);
-      return { failure };
+      const fail = (error: unknown) => {
+        ended[Symbol.dispose]();
+        const reason = ended.reason ?? error;
+        const requestId = randomUUID();
+        if (!isExpected(reason)) log.error({ err: reason, requestId, method: path }, 'a gRPC call failed');
+        const failure = statusOf(reason, requestId);
+        handled(failure.code);
+        resolve({ failure });
+      };
+      const succeed = (result: Result) => {
+        if (ended.reason !== null) return;
+        ended[Symbol.dispose]();
+        handled(status.OK);
+        resolve({ result });
+      };
+      // 2. The caller's deadline and cancellation become an end, which the database adapter obeys. It is the answer also
+      // where the work does not notice it.
+      const ended = new CallEnd(fail);
+      ended.follow(call);
+      if (isStream) ended.drainWith(draining);
+      else ended.within(limits);
+      withCancellation(
+        () => ended.signal,
+        () => workOf(call, path, ended, isStream, objects, work),
+      ).then(succeed, (error) => ended.reason === null && fail(error));
+    });
+  }
+
+  async function workOf<Request, Result>(
+    call: IncomingCall<Request>,
+    path: string,
+    ended: CallEnd,
+    isStream: boolean,
+    objects: (request: Request) => number,
+    work: (request: Request, context: CallContext) => Promise<Result>,
+  ): Promise<Result> {
+    if (ended.reason !== null) throw ended.reason;
+    // 3. Who calls?
+    const caller = isOpen(path) ? nobody : await identify(call, authenticate);
+    if (ended.reason !== null) throw ended.reason;
+    // A stream lasts as long as its token; a unary call that was let in in time is answered.
+    if (isStream) ended.expireAt(caller.expiresAt);
+    // 4. Have they asked for too much of late, or have they too many streams?
+    using _ = caller === nobody ? null : await allowed(caller, call.request, objects, isStream);
+    const context = contextOf(call, caller, ended);
+    try {
+      // 5. May they?
+      admit(path, caller);
+      // 6. The work.
+      return await work(readable(call.request), context);
+    } catch (error) {
+      // A refused change stands in the audit log, too.
+      const attempt = attemptOf(path, call.request);
+      if (attempt !== null) await audit.refused(context.actor, attempt, codeOf(error));
+      throw error;
     }
   }
 
@@ -118,28 +148,13 @@ export function createCalls({
     return { [Symbol.dispose]: close };
   }
 
-  /** Does the work of a call that may be a change: when it is refused, the audit log keeps that. */
-  async function audited<T>(
-    call: Pick<IncomingCall<unknown>, 'request' | 'getPath'>,
-    actor: Actor,
-    work: () => Promise<T>,
-  ): Promise<T> {
-    try {
-      return await work();
-    } catch (error) {
-      const attempt = attemptOf(call.getPath(), call.request);
-      if (attempt !== null) await audit.refused(actor, attempt, codeOf(error));
-      throw error;
-    }
-  }
-
   /** A handler of unary calls; `objects` is how many a request asks for, at most. */
   function unary<Request, Response>(
     work: (request: Request, context: CallContext) => Promise<Response>,
     objects: (request: Request) => number = one,
   ): handleUnaryCall<Request | UnreadableRequest, Response> {
     return async (call, respond) => {
-      const outcome = await perform(call, null, objects, work);
+      const outcome = await perform(call, false, objects, work);
       if ('failure' in outcome) respond(outcome.failure);
       else respond(null, outcome.result);
     };
@@ -154,7 +169,7 @@ export function createCalls({
     ) => Promise<void>,
   ): handleServerStreamingCall<Request | UnreadableRequest, Response> {
     return async (call) => {
-      const outcome = await perform<Request, void>(call, draining, one, async (request, context) => {
+      const outcome = await perform<Request, void>(call, true, one, async (request, context) => {
         const { signal } = context;
         await work(request, context, async (message) => {
           signal.throwIfAborted();
@@ -172,15 +187,17 @@ export function createCalls({
 
 const one = () => 1;
 
-/** The work's result. Rejects as soon as the signal is aborted, even where the work does not notice. */
-async function unlessAborted<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-  signal.throwIfAborted();
-  const aborted = Promise.withResolvers<never>();
-  const abort = () => aborted.reject(signal.reason);
-  signal.addEventListener('abort', abort);
-  try {
-    return await Promise.race([work(), aborted.promise]);
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
+/** Where a call comes from, and its signal, are found out when they are asked for: most calls do not need them. */
+function contextOf(call: IncomingCall<unknown>, caller: Caller, ended: CallEnd): CallContext {
+  let actor: Actor | undefined;
+  return {
+    get actor() {
+      actor ??= { ...caller, ...originOfPeer(call.getPeer()) };
+      return actor;
+    },
+    metadata: call.metadata,
+    get signal() {
+      return ended.signal;
+    },
+  };
 }

@@ -21,14 +21,21 @@ export function createCallMetrics(registry: Registry): CallMetrics {
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     registers: [registry],
   });
+  const labels = new Map<string, ReturnType<typeof labelsOf>>();
   return {
     begin(path) {
-      const [, grpc_service = '', grpc_method = ''] = path.split('/');
-      const observe = handling.startTimer({ grpc_service, grpc_method });
+      const method = labels.get(path) ?? labelsOf(path);
+      labels.set(path, method);
+      const started = performance.now();
       return (code) => {
-        observe();
-        handled.inc({ grpc_service, grpc_method, grpc_code: status[code] });
+        handling.observe(method, (performance.now() - started) / 1000);
+        handled.inc({ ...method, grpc_code: status[code] });
       };
     },
   };
+}
+
+function labelsOf(path: string) {
+  const [, grpc_service = '', grpc_method = ''] = path.split('/');
+  return { grpc_service, grpc_method };
 }

@@ -6,7 +6,6 @@ import type { Allowance } from '../core/allowance.ts';
 import type { Authenticate, Core } from '../core/core.ts';
 import { ConnectionPoolServiceService } from '../generated/proto/connectionpool/connection_pool.ts';
 import { HealthService } from '../generated/proto/grpc/health/v1/health.ts';
-import { TenantServiceService } from '../generated/proto/tenant/v1/tenant.ts';
 import type { Certificates } from '../tls/certificates.ts';
 import { createCalls } from './calls.ts';
 import { createConnectionPoolService } from './connection-pool-service.ts';
@@ -17,7 +16,7 @@ import { createCallMetrics } from './metrics.ts';
 import { createReflectionService, reflectionServices } from './reflection-service.ts';
 import { tolerant } from './requests.ts';
 import { refuseSlowRequests } from './slow-requests.ts';
-import { createTenantService } from './tenant-service.ts';
+import { createTenantService, tenantService } from './tenant-service.ts';
 
 export interface GrpcServerOptions {
   readonly core: Core;
@@ -112,7 +111,7 @@ export async function createGrpcServer({
     'grpc.max_connection_age_ms': connectionAgeMs,
     interceptors: [refuseSlowRequests(requestArrivalMs)],
   });
-  server.addService(tolerant(TenantServiceService), createTenantService(core, calls));
+  server.addService(tolerant(tenantService), createTenantService(core, calls));
   server.addService(tolerant(ConnectionPoolServiceService), createConnectionPoolService(core, calls));
   server.addService(tolerant(HealthService), createHealthService(serving, services, calls));
   if (reflection) {

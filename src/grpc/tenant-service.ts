@@ -1,32 +1,46 @@
 import type { Core } from '../core/core.ts';
 import { tenantCursor } from '../core/cursor.ts';
-import { parse } from '../core/validation.ts';
-import type {
-  CancelOperationRequest,
-  CancelOperationResponse,
-  CreateTenantRequest,
-  CreateTenantResponse,
-  DeleteTenantRequest,
-  DeleteTenantResponse,
-  GetTenantRequest,
-  GetTenantResponse,
-  ListTenantsRequest,
-  ListTenantsResponse,
-  ProvisioningEvent,
-  RestoreTenantRequest,
-  RestoreTenantResponse,
-  RetryOperationRequest,
-  RetryOperationResponse,
+import type { Tenant } from '../core/model.ts';
+import { isUuid, parse } from '../core/validation.ts';
+import {
+  type CancelOperationRequest,
+  type CancelOperationResponse,
+  type CreateTenantRequest,
+  type CreateTenantResponse,
+  type DeleteTenantRequest,
+  type DeleteTenantResponse,
+  type GetTenantRequest,
+  type GetTenantResponse,
+  type ListTenantsRequest,
+  type ListTenantsResponse,
+  type ProvisioningEvent,
+  type RestoreTenantRequest,
+  type RestoreTenantResponse,
+  type RetryOperationRequest,
+  type RetryOperationResponse,
   TenantServiceService,
-  UpdateTenantRequest,
-  UpdateTenantResponse,
-  WatchProvisioningRequest,
+  type UpdateTenantRequest,
+  type UpdateTenantResponse,
+  type WatchProvisioningRequest,
 } from '../generated/proto/tenant/v1/tenant.ts';
 import { requireRole } from './access.ts';
 import type { CallContext, Calls } from './calls.ts';
+import { rememberedBy } from './remembered-by.ts';
 import { eventMessage, operationMessage, tenantMessage } from './tenant-messages.ts';
 import { checkSubdomainMetadata, idempotencyKeyOf } from './tenant-metadata.ts';
 import { byId, listOrder, tenantPage, tenantsAsked, wantedStatus, watchRequest } from './tenant-requests.ts';
+
+const { getTenant } = TenantServiceService;
+
+/** The service as it is in the proto; a tenant that comes from the cache again is not serialized again. */
+export const tenantService = {
+  ...TenantServiceService,
+  getTenant: { ...getTenant, responseSerialize: rememberedBy(getTenant.responseSerialize) },
+};
+
+const tenantResponse = rememberedBy(
+  (tenant: Tenant): GetTenantResponse => ({ tenant: tenantMessage(tenant) }),
+);
 
 /** The handlers of `tenant.v1.TenantService`, for grpc-js. proto3 has no null: an empty string is an absent one. */
 export function createTenantService({ tenants, operations, watch }: Core, { unary, serverStream }: Calls) {
@@ -42,8 +56,8 @@ export function createTenantService({ tenants, operations, watch }: Core, { unar
   }
 
   async function getTenant(request: GetTenantRequest): Promise<GetTenantResponse> {
-    const { id } = parse(byId, request);
-    return { tenant: tenantMessage(await tenants.get(id)) };
+    const { id } = isUuid(request.id) ? request : parse(byId, request);
+    return tenantResponse(await tenants.get(id));
   }
 
   async function updateTenant(
@@ -140,5 +154,5 @@ export function createTenantService({ tenants, operations, watch }: Core, { unar
     retryOperation: unary(retryOperation),
     cancelOperation: unary(cancelOperation),
     watchProvisioning: serverStream(watchProvisioning),
-  } satisfies Record<keyof TenantServiceService, unknown>;
+  } satisfies Record<keyof typeof tenantService, unknown>;
 }
