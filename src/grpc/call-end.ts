@@ -59,7 +59,8 @@ export class CallEnd implements Disposable {
 
   /** Ends when the caller's token or certificate expires, at `time` in milliseconds since 1970. */
   expireAt(time: number): void {
-    const message = 'The token has expired; get a new one and watch again behind the last sequence.';
+    const message =
+      'Your token or certificate has expired; get a new one and watch again behind the last sequence.';
     this.#timers.push(whenItIs(time, () => this.#end(new UnauthenticatedError(message))));
   }
 
