@@ -108,7 +108,7 @@ export async function openCacheBed(redis: TestRedis | null = null): Promise<Cach
       const id = randomUUID();
       await pool.query(
         `INSERT INTO tenants (id, name, subdomain, contact_email, contact_email_index, status)
-         VALUES ($1, 'First', 't-' || left($1::text, 13), 'v1:none:' || repeat('x', 16) || ':' || repeat('x', 22), repeat('x', 43), 'ACTIVE')`,
+         VALUES ($1::uuid, 'First', 't-' || left($1::text, 13), 'v1:none:' || repeat('x', 16) || ':' || repeat('x', 22), repeat('x', 43), 'ACTIVE')`,
         [id],
       );
       const tenant = await createTenantLookup(pool).find(id);

@@ -87,9 +87,9 @@ describe.skipIf(redisMissing !== null)('a read that is overtaken by a change', (
     const process = processOf();
     const { id } = await bed.insert();
     expect(await process.cache.find(id)).toMatchObject({ name: 'First' });
-    const held = process.holdNext();
     writer.cache.outdate(id, null);
     await heard(id, 'Infinity');
+    const held = process.holdNext();
     const asked = process.cache.find(id);
     await held.read;
     await bed.commit(id, 'Second');

@@ -123,7 +123,7 @@ describe('an unknown id', () => {
     const { name } = await bed.insert();
     await bed.pool.query(
       `INSERT INTO tenants (id, name, subdomain, contact_email, contact_email_index)
-       SELECT $1, $2, 'n-' || left($1::text, 13), contact_email, contact_email_index FROM tenants LIMIT 1`,
+       SELECT $1::uuid, $2, 'n-' || left($1::text, 13), contact_email, contact_email_index FROM tenants LIMIT 1`,
       [id, name],
     );
     expect(process.cache.find(id)).toBeNull();
