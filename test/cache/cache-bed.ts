@@ -30,7 +30,6 @@ export interface CacheProcess {
 
 export interface CacheBed extends AsyncDisposable {
   readonly pool: pg.Pool;
-  readonly registryId: string;
   /** One process more; when it has a Redis, one that has reached it. */
   process(): Promise<CacheProcess>;
   /** Until a process has reached Redis (again). */
@@ -39,6 +38,8 @@ export interface CacheBed extends AsyncDisposable {
   insert(): Promise<Tenant>;
   /** Commits a change of a tenant that nobody is told of. @returns its version */
   commit(id: string, name: string): Promise<number>;
+  /** Tells the processes, as one of them would. */
+  publish(message: string): Promise<void>;
   /** What Redis keeps for a tenant. */
   entry(id: string): Promise<string | null>;
   keyOf(id: string): string;
@@ -55,14 +56,16 @@ export async function openCacheBed(redis: TestRedis | null = null): Promise<Cach
   const keyOf = (id: string) => `tms:${registryId}:tenant:${id}`;
   const client = redis?.client();
   const processes = stack.use(new AsyncDisposableStack());
+  const publish = async (message: string) => {
+    await client?.publish(`tms:${registryId}:changes`, message);
+  };
   const shared = async (process: CacheProcess) => {
-    if (client) await untilShared(process, (text) => client.publish(`tms:${registryId}:changes`, text));
+    if (client) await untilShared(process, publish);
   };
   const running = stack.move();
 
   return {
     pool,
-    registryId,
     keyOf,
     async process() {
       const held: PromiseWithResolvers<void>[][] = [];
@@ -104,6 +107,7 @@ export async function openCacheBed(redis: TestRedis | null = null): Promise<Cach
       return process;
     },
     shared,
+    publish,
     async insert() {
       const id = randomUUID();
       await pool.query(
@@ -130,7 +134,7 @@ export async function openCacheBed(redis: TestRedis | null = null): Promise<Cach
 /** Until the process uses what Redis keeps, and hears of changes: of what has changed it does not remember that it is not. */
 async function untilShared(
   { cache, answers }: Pick<CacheProcess, 'cache' | 'answers'>,
-  tell: (message: string) => Promise<unknown>,
+  tell: (message: string) => Promise<void>,
 ): Promise<void> {
   const changed = randomUUID();
   await eventually(async () => {

@@ -113,6 +113,21 @@ describe.skipIf(redisMissing !== null)('a read that is overtaken by a change', (
     expect(await kept(other, id)).toEqual({ memory: null, redis: String(version) });
   });
 
+  test('and by the word that anything may have changed, is not kept', async () => {
+    const { id } = await bed.insert();
+    const held = other.holdNext();
+    const asked = other.cache.find(id);
+    await held.read;
+    await bed.commit(id, 'Second');
+    await bed.publish('all');
+    await bed.shared(other);
+    held.release();
+    expect(await asked).toMatchObject({ name: 'First' });
+    await bed.shared(other);
+    expect(await bed.entry(id)).toBeNull();
+    expect(await other.cache.find(id)).toMatchObject({ name: 'Second' });
+  });
+
   type Move = 'read' | 'return' | 'announce' | 'commit' | 'tell' | 'ask';
   const move = fc.tuple(
     fc.constantFrom<Move>('read', 'return', 'announce', 'commit', 'tell', 'ask'),
