@@ -73,7 +73,9 @@ test('a step that is not committed leaves the version open', async () => {
 test('the failure of a provisioning tells of the status ERROR, a step that is to be retried of nothing', async () => {
   await journal.fail(taken, 0, 'no', 60_000);
   expect(told).toEqual([]);
-  await app.sql(`UPDATE operations SET state = 'RUNNING' WHERE id = $1`, [taken.operation.id]);
+  await app.sql(`UPDATE operations SET state = 'RUNNING', next_attempt_at = NULL WHERE id = $1`, [
+    taken.operation.id,
+  ]);
   await journal.fail(taken, 0, 'no', null);
   expect(await app.stored(tenantId)).toMatchObject({ status: 'ERROR', version: 2 });
   expect(told).toEqual([
