@@ -1,10 +1,10 @@
 import type { Logger } from 'pino';
 import { atMost } from './at-most.ts';
 import { createTenantCache } from './cache/tenant-cache.ts';
-import { watchCertificates } from './certificates.ts';
-import { isLoopback } from './config/hosts.ts';
+import { isLoopback, isLoopbackName } from './config/hosts.ts';
 import { slotRestMs } from './config/pooler.ts';
 import { connectionsFor } from './config/tier-connections.ts';
+import { watchCertificates } from './config/watch-certificates.ts';
 import type { Config } from './config.ts';
 import { createAllowance } from './core/allowance.ts';
 import { createAudit } from './core/audit.ts';
@@ -15,7 +15,7 @@ import { createTenants } from './core/tenants.ts';
 import { createRules } from './core/validation.ts';
 import { createWatch } from './core/watch.ts';
 import { createAuditStore } from './db/audit-store.ts';
-import type { DatabaseSettings } from './db/database-settings.ts';
+import { type DatabaseSettings, sslmodeOf } from './db/database-settings.ts';
 import { startEmbeddedPostgres } from './db/embedded-postgres.ts';
 import { endBackendsOf } from './db/end-backends.ts';
 import { reachingDatabase } from './db/errors.ts';
@@ -39,6 +39,7 @@ import { createGrpcServer, type GrpcServer } from './grpc/server.ts';
 import { createAuthenticate } from './http/authentication.ts';
 import { createGraphqlHandler } from './http/graphql.ts';
 import { createMetrics } from './http/metrics.ts';
+import { rememberCallers } from './http/remembered-callers.ts';
 import { createHttpServer } from './http/server.ts';
 import { createRateLimit } from './limits/rate-limit.ts';
 import { authentication, encryptionKeys } from './local-secrets.ts';
@@ -151,6 +152,8 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
     },
     metrics: metrics.registry,
     isReady: () => ready,
+    // Everybody is admin: a page in a browser as well, once its own name points here (DNS rebinding).
+    ...(mode.kind === 'none' && !config.insecure && { isOurName: isLoopbackName }),
   });
   parts.use(http);
 
@@ -222,7 +225,7 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
       connectionsFor: connectionsOf,
       usage: tenantPools.usage,
       server,
-      endpoint: { ...server, ...config.pooler },
+      endpoint: { ...server, ...config.pooler, sslmode: sslmodeOf(settings) },
       durationMs: timings.connectionLeaseMs,
     }),
     audit: createAudit({
@@ -285,7 +288,7 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
 
   let grpc: GrpcServer | null = null;
   if (role !== 'worker') {
-    const authenticate = createAuthenticate(mode, log);
+    const authenticate = rememberCallers(createAuthenticate(mode, log));
     const loopback = isLoopback(config.host);
     const allowance = createAllowance({
       rateLimit: createRateLimit({

@@ -5,9 +5,9 @@ import { rotateKeys } from './db/key-rotation.ts';
 import { readKeyUsage } from './db/key-usage.ts';
 import { joinRegistryToWrite } from './db/open-registry.ts';
 import { createPool } from './db/pool.ts';
+import { createRotationReport } from './db/rotation-report.ts';
 import { encryptionKeys } from './local-secrets.ts';
 import { createLog } from './log.ts';
-import { createRotationReport } from './rotation-report.ts';
 
 const usage = `Usage: npm run rotate-keys -- [flags of the service] …
 

@@ -12,8 +12,6 @@ const changeLimit = 50_000;
 /** A moment of a memory, kept by whoever begins to read what is to be remembered. */
 export type Moment = number;
 
-export type TenantMemory = ReturnType<typeof createTenantMemory>;
-
 /** The tenants that this process remembers, the ones that were asked for last. Every answer is immediate. */
 export function createTenantMemory() {
   const tenants = new LRUCache<string, Tenant>({ max: tenantLimit });

@@ -4,7 +4,7 @@ import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { ConfigError, quoted } from './config-error.ts';
 import { certificatesIn } from './pem.ts';
 
-/** Where what the listeners show is, in PEM; absolute paths. */
+/** What the listeners show, in PEM: where it is, as absolute paths, or what is there. */
 export interface CertificateFiles {
   /** With the chain behind it, if there is one. */
   readonly cert: string;
@@ -13,15 +13,8 @@ export interface CertificateFiles {
   readonly clientCa: string | null;
 }
 
-/** What is in them. */
-export interface CertificateContents {
-  readonly cert: string;
-  readonly key: string;
-  readonly clientCa: string | null;
-}
-
-/** @throws ConfigError that names the flag of a file that cannot be read */
-export function readCertificates({ cert, key, clientCa }: CertificateFiles): CertificateContents {
+/** What is in the files. @throws ConfigError that names the flag of one that cannot be read */
+export function readCertificates({ cert, key, clientCa }: CertificateFiles): CertificateFiles {
   return {
     cert: readPem('--tls-cert', cert),
     key: readPem('--tls-key', key),
@@ -40,12 +33,10 @@ function readPem(flag: string, path: string): string {
 
 /**
  * What a listener takes, TLS 1.2 or newer.
+ * @param files where the contents were read, for messages
  * @throws ConfigError that names the flag of a file that is not whole or does not fit the others
  */
-export function listenerContext(
-  files: CertificateFiles,
-  contents: CertificateContents,
-): SecureContextOptions {
+export function listenerContext(files: CertificateFiles, contents: CertificateFiles): SecureContextOptions {
   const { cert, key, clientCa } = contents;
   check(() => certificatesIn(cert), `--tls-cert takes a PEM file of certificates, not ${quoted(files.cert)}`);
   const privateKey = check(

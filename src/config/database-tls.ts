@@ -1,12 +1,10 @@
+import type { SslMode } from '../core/dsn.ts';
 import type { DatabaseTls } from '../db/database-settings.ts';
 import { clientContext } from './client-tls.ts';
 import { ConfigError } from './config-error.ts';
 import { flags } from './flags.ts';
 import { isLoopback } from './hosts.ts';
 import type { Settings } from './settings.ts';
-
-/** The modes of libpq's sslmode that say what they mean: the others try without encryption, or do not look at the name. */
-export type SslMode = 'disable' | 'require' | 'verify-full';
 
 /** What DATABASE_URL says about it. */
 export interface UrlTls {

@@ -26,3 +26,8 @@ export function isHost(text: string): boolean {
 export function withoutBrackets(host: string): string {
   return /^\[.*\]$/.test(host) ? host.slice(1, -1) : host;
 }
+
+/** Whether the host of a URL is this machine alone. */
+export function isLoopbackName(hostname: string): boolean {
+  return isLoopback(withoutBrackets(hostname));
+}

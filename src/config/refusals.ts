@@ -1,6 +1,6 @@
 import type { Config } from '../config.ts';
 import { ConfigError } from './config-error.ts';
-import { isLoopback, withoutBrackets } from './hosts.ts';
+import { isLoopback, isLoopbackName } from './hosts.ts';
 
 /** Something dangerous about a configuration: refused, unless --insecure accepts it. */
 interface Danger {
@@ -84,5 +84,5 @@ function dangersOf(config: Config): readonly Danger[] {
 /** Whether an address has the plain one of two protocols and is not this machine's. */
 function isOpen(address: string, plain: 'http:' | 'redis:'): boolean {
   const url = new URL(address);
-  return url.protocol === plain && !isLoopback(withoutBrackets(url.hostname));
+  return url.protocol === plain && !isLoopbackName(url.hostname);
 }

@@ -1,5 +1,6 @@
 import { LimitExceededError } from './errors.ts';
 import type { Principal } from './model.ts';
+import { createPlaces } from './places.ts';
 import type { RateLimit } from './ports.ts';
 
 /** Streams of events that one subject may have open, over both faces of this process together. */
@@ -24,7 +25,7 @@ export interface AllowanceOptions {
 
 /** Keeps account of all principals. */
 export function createAllowance({ rateLimit, objectsPerSecond }: AllowanceOptions): Allowance {
-  const streams = new Map<string, number>();
+  const streams = createPlaces(maxStreams);
 
   return {
     async spend({ subject }, objects) {
@@ -37,21 +38,11 @@ export function createAllowance({ rateLimit, objectsPerSecond }: AllowanceOption
       );
     },
     openStream({ subject }) {
-      const open = streams.get(subject) ?? 0;
-      if (open >= maxStreams) {
-        throw new LimitExceededError(
-          `You have ${open} streams open, as many as are allowed; close one, or watch many tenants on one stream.`,
-        );
-      }
-      streams.set(subject, open + 1);
-      let closed = false;
-      return () => {
-        if (closed) return;
-        closed = true;
-        const left = (streams.get(subject) ?? 1) - 1;
-        if (left === 0) streams.delete(subject);
-        else streams.set(subject, left);
-      };
+      const close = streams.take(subject);
+      if (close !== null) return close;
+      throw new LimitExceededError(
+        `You have ${maxStreams} streams open, as many as are allowed; close one, or watch many tenants on one stream.`,
+      );
     },
   };
 }

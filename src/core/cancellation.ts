@@ -1,12 +1,15 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 
-const signals = new AsyncLocalStorage<AbortSignal | undefined>();
+/** A signal, or what makes it once somebody asks: most requests end before anything is worth cancelling. */
+export type SignalSource = AbortSignal | (() => AbortSignal);
+
+const signals = new AsyncLocalStorage<SignalSource | undefined>();
 
 /**
  * Runs `work` so that everything it awaits belongs to `signal`: the database adapter ends the statements of an
  * aborted signal instead of letting them run on for nobody.
  */
-export function withCancellation<T>(signal: AbortSignal, work: () => T): T {
+export function withCancellation<T>(signal: SignalSource, work: () => T): T {
   return signals.run(signal, work);
 }
 
@@ -17,7 +20,8 @@ export function withoutCancellation<T>(work: () => T): T {
 
 /** The signal that the current asynchronous work belongs to, if any. */
 export function currentSignal(): AbortSignal | undefined {
-  return signals.getStore();
+  const signal = signals.getStore();
+  return typeof signal === 'function' ? signal() : signal;
 }
 
 /**

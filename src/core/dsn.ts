@@ -5,6 +5,17 @@ export interface DatabaseAddress {
   readonly database: string;
 }
 
+/**
+ * How a connection is encrypted, in libpq's words. Of its modes those that say what they mean: the others try without
+ * encryption, or do not look at the name.
+ */
+export type SslMode = 'disable' | 'require' | 'verify-full';
+
+/** Where somebody else is to connect to, and how. */
+export interface DatabaseEndpoint extends DatabaseAddress {
+  readonly sslmode: SslMode;
+}
+
 const loopback: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '::1']);
 
 /**

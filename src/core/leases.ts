@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { z } from 'zod';
-import { type DatabaseAddress, namesDatabase } from './dsn.ts';
+import { type DatabaseAddress, type DatabaseEndpoint, namesDatabase } from './dsn.ts';
 import { ForbiddenError, LimitExceededError, NotFoundError } from './errors.ts';
 import type { Actor, Lease, Tenant, TenantPoolUsage } from './model.ts';
 import type { LeasedLogin, LeasedTenant, LeaseStore } from './ports.ts';
@@ -20,14 +20,14 @@ export interface LeasesOptions {
   readonly usage: (tenantId: string) => Pick<TenantPoolUsage, 'active' | 'idle' | 'waiting'>;
   /** The database that is leased, as callers may name it. */
   readonly server: DatabaseAddress;
-  /** Where the holder of a lease connects to. */
-  readonly endpoint: DatabaseAddress;
+  /** Where the holder of a lease connects to, and how. */
+  readonly endpoint: DatabaseEndpoint;
   /** How long a lease lasts, milliseconds. */
   readonly durationMs: number;
 }
 
 /** All that it takes to connect. */
-export interface LeasedConnection extends DatabaseAddress, LeasedLogin {
+export interface LeasedConnection extends DatabaseEndpoint, LeasedLogin {
   readonly id: string;
   readonly password: string;
 }

@@ -2,8 +2,8 @@
 const minuteMs = 60_000;
 
 /**
- * Counts the refusals of each subject within a minute. Subjects are those of good tokens, so there are no more of them
- * than somebody has issued.
+ * Counts the refusals of each subject within a minute. Subjects are those of good tokens and certificates, so there are no
+ * more of them than somebody has issued.
  */
 export function createRefusalBudget() {
   const spent = new Map<string, number>();

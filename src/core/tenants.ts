@@ -106,7 +106,7 @@ export function createTenants({ registry, feed, cache, rules, digest }: TenantsO
       }
       if (!roleIncludes(actor.role, 'admin')) {
         throw new ForbiddenError(
-          `To change a tenant's status needs the role admin; the token's role is ${actor.role}.`,
+          `To change a tenant's status needs the role admin; your role is ${actor.role}.`,
         );
       }
       if (status !== 'ACTIVE' && status !== 'INACTIVE') {

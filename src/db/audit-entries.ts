@@ -11,6 +11,7 @@ export const auditChangeSql = `
 INSERT INTO audit_entries (subject, role, transport, address, action, tenant_id, operation_id, fields)
 VALUES ($1, $2, $3::audit_transport, $4::inet, $5::audit_action, $6::uuid, $7::uuid, $8::text[])`;
 
+/** The parameters of {@link auditChangeSql}: the actor's four, then action, tenant, operation and names of fields. */
 export function changeParameters(actor: Actor, change: AuditedChange): readonly unknown[] {
   const { action, tenantId, operationId, fields } = change;
   return [...actorParameters(actor), action, tenantId, operationId, fields];

@@ -1,4 +1,5 @@
 import type { SecureContext } from 'node:tls';
+import type { SslMode } from '../core/dsn.ts';
 
 /** Where a PostgreSQL database is and who logs in to it. */
 export interface DatabaseSettings {
@@ -17,4 +18,10 @@ export interface DatabaseTls {
   readonly secureContext: SecureContext;
   /** Whether the server's certificate must be of a known authority and name the host. */
   readonly rejectUnauthorized: boolean;
+}
+
+/** How connections with these settings are encrypted, for those who are told to connect likewise. */
+export function sslmodeOf({ ssl }: Pick<DatabaseSettings, 'ssl'>): SslMode {
+  if (ssl === false) return 'disable';
+  return ssl.rejectUnauthorized ? 'verify-full' : 'require';
 }

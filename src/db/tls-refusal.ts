@@ -1,3 +1,5 @@
+import { type CertificateRefusal, certificateRefusal } from '../tls/certificate-refusal.ts';
+
 /** Why no encrypted connection, or no plain one, comes about. */
 export interface TlsRefusal {
   /** The flag that decides about it. */
@@ -6,34 +8,32 @@ export interface TlsRefusal {
   readonly what: string;
 }
 
-// https://docs.openssl.org/3.5/man1/openssl-verification-options/: what OpenSSL says of a chain, as Node spells it.
-const unknownAuthority = new Set([
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'UNABLE_TO_GET_ISSUER_CERT',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-  'CERT_SIGNATURE_FAILURE',
-]);
-const outOfDate = new Set(['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID']);
+const refusals: Readonly<Record<CertificateRefusal, TlsRefusal>> = {
+  'unknown authority': {
+    flag: '--db-ca',
+    what: 'has a certificate of an authority that is not trusted; give its PEM file',
+  },
+  'out of date': {
+    flag: '--db-ca',
+    what: 'has a certificate that is not valid now; renew it, or set the clock',
+  },
+  'another name': {
+    flag: '--db-host',
+    what: 'has a certificate for another name; take a name that it holds',
+  },
+  unfit: {
+    flag: '--db-ca',
+    what: 'has a certificate that is none for a server, or a chain that does not hold; have it signed anew',
+  },
+};
 
 /** What is wrong between us and a PostgreSQL that cannot agree on TLS; null for every other error. */
 export function tlsRefusal(error: unknown): TlsRefusal | null {
   if (typeof error !== 'object' || error === null) return null;
+  const certificate = certificateRefusal(error);
+  if (certificate !== null) return refusals[certificate];
   const code = String(Reflect.get(error, 'code'));
   const message = String(Reflect.get(error, 'message'));
-  if (unknownAuthority.has(code)) {
-    return {
-      flag: '--db-ca',
-      what: 'has a certificate of an authority that is not trusted; give its PEM file',
-    };
-  }
-  if (outOfDate.has(code)) {
-    return { flag: '--db-ca', what: 'has a certificate that is not valid now; renew it, or set the clock' };
-  }
-  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
-    return { flag: '--db-host', what: 'has a certificate for another name; take a name that it holds' };
-  }
   // What pg says without a code.
   if (message === 'The server does not support SSL connections') {
     return { flag: '--db-sslmode', what: 'does not speak TLS; turn its ssl on, or take disable' };

@@ -17,7 +17,7 @@ type AuditedMethod = readonly [
 ];
 
 interface Method {
-  /** The least role that it needs; `open` ones ask for no token. */
+  /** The least role that it needs; `open` ones ask nobody who they are. */
   readonly needs: Role | 'open';
   /** What it changes, for the audit log: whoever adds a method has to say so. */
   readonly change: AuditedMethod | null;
@@ -55,8 +55,8 @@ const methods: ReadonlyMap<string, Method> = new Map([
   ['/grpc.health.v1.Health/Watch', open],
 ]);
 
-/** Who calls an open method: nobody, with nothing but a viewer's rights. */
-export const anybody: Caller = { subject: 'anonymous', role: 'viewer', expiresAt: Infinity };
+/** Who calls an open method: nobody in particular, with nothing but a viewer's rights. */
+export const nobody: Caller = { subject: 'anonymous', role: 'viewer', expiresAt: Infinity };
 
 /** Who makes a call. A token wins over a certificate. @throws {UnauthenticatedError} */
 export async function identify(call: Credentials, authenticate: Authenticate): Promise<Caller> {
@@ -90,5 +90,5 @@ export function attemptOf(method: string, request: unknown): Attempt | null {
 /** @throws {ForbiddenError} `what` begins its message */
 export function requireRole({ role }: Principal, needed: Role, what: string): void {
   if (roleIncludes(role, needed)) return;
-  throw new ForbiddenError(`${what} needs the role ${needed}; the token's role is ${role}.`);
+  throw new ForbiddenError(`${what} needs the role ${needed}; your role is ${role}.`);
 }

@@ -14,7 +14,7 @@ export type EndingCall = Pick<ServerUnaryCall<unknown, unknown>, 'cancelled' | '
 
 export interface CallSignal extends Disposable {
   readonly signal: AbortSignal;
-  /** Aborts it also when the caller's token expires, at `time` in milliseconds since 1970. */
+  /** Aborts it also when the caller's token or certificate expires, at `time` in milliseconds since 1970. */
   expireAt(time: number): void;
 }
 
@@ -42,7 +42,7 @@ export function createCallSignal(
   const unauthenticated = () => {
     controller.abort(
       new UnauthenticatedError(
-        'The token has expired; get a new one and watch again behind the last sequence.',
+        'Your token or certificate has expired; get a new one and watch again behind the last sequence.',
       ),
     );
   };

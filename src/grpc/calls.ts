@@ -14,7 +14,7 @@ import { withCancellation } from '../core/cancellation.ts';
 import type { Authenticate, Core } from '../core/core.ts';
 import { codeOf } from '../core/errors.ts';
 import type { Actor, Caller } from '../core/model.ts';
-import { admit, anybody, attemptOf, identify, isOpen } from './access.ts';
+import { admit, attemptOf, identify, isOpen, nobody } from './access.ts';
 import { createCallSignal, type EndingCall } from './call-signal.ts';
 import { isExpected, statusOf } from './errors.ts';
 import type { CallMetrics } from './metrics.ts';
@@ -78,12 +78,12 @@ export function createCalls({
       const result = await withCancellation(signal, () =>
         unlessAborted(signal, async () => {
           // 3. Who calls?
-          const caller = isOpen(path) ? anybody : await identify(call, authenticate);
+          const caller = isOpen(path) ? nobody : await identify(call, authenticate);
           signal.throwIfAborted();
-          // A stream lasts as long as its token; a unary call that was let in in time is answered.
+          // A stream lasts as long as its caller's token or certificate; a unary call that was let in in time is answered.
           if (ending !== null) ended.expireAt(caller.expiresAt);
           // 4. Have they asked for too much of late, or have they too many streams?
-          using _ = caller === anybody ? null : await allowed(caller, call.request, objects, ending !== null);
+          using _ = caller === nobody ? null : await allowed(caller, call.request, objects, ending !== null);
           const actor = { ...caller, ...originOfPeer(call.getPeer()) };
           return await audited(call, actor, async () => {
             // 5. May they?

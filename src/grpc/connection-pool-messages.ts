@@ -5,7 +5,7 @@ import type { ConnectionResponse, StatsResponse } from '../generated/proto/conne
 // Failures are statuses; the fields `error` stay for clients that know them.
 
 export function connectionMessage(connection: LeasedConnection): ConnectionResponse {
-  const { id, host, port, database, username, password, schema, expiresAt } = connection;
+  const { id, host, port, database, username, password, schema, expiresAt, sslmode } = connection;
   return {
     connectionId: id,
     error: '',
@@ -16,6 +16,7 @@ export function connectionMessage(connection: LeasedConnection): ConnectionRespo
     password,
     schema,
     expiresAt: expiresAt.toISOString(),
+    sslmode,
   };
 }
 

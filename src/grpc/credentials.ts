@@ -1,5 +1,5 @@
 import { ServerCredentials } from '@grpc/grpc-js';
-import { type Certificates, handshakeTimeout } from '../certificates.ts';
+import { type Certificates, handshakeTimeout } from '../tls/certificates.ts';
 
 /** Follows the certificates, which what `ServerCredentials.createSsl` makes does not; a class, since grpc-js takes no less. */
 class WatchedCredentials extends ServerCredentials {

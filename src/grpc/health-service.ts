@@ -9,6 +9,7 @@ import {
 } from '../generated/proto/grpc/health/v1/health.ts';
 import { CallError } from './call-error.ts';
 import type { CallContext, Calls } from './calls.ts';
+import { createHealthWatches } from './health-watches.ts';
 
 /** Whether the server serves, and who wants to hear of it. */
 export interface Serving {
@@ -44,6 +45,7 @@ export function createHealthService(
   { unary, serverStream }: Calls,
 ) {
   const known = new Set(['', ...services]);
+  const watches = createHealthWatches();
   const present = () => (serving.current ? ServingStatus.SERVING : ServingStatus.NOT_SERVING);
 
   async function check({ service }: HealthCheckRequest): Promise<HealthCheckResponse> {
@@ -57,9 +59,10 @@ export function createHealthService(
 
   async function watch(
     { service }: HealthCheckRequest,
-    { signal }: CallContext,
+    { actor, signal }: CallContext,
     send: (status: HealthCheckResponse) => Promise<void>,
   ): Promise<void> {
+    using _ = watches.open(actor.address);
     let told: ServingStatus | null = null;
     for (;;) {
       const status = known.has(service) ? present() : ServingStatus.SERVICE_UNKNOWN;

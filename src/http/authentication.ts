@@ -9,7 +9,8 @@ export type AuthenticationMode =
   /** Everybody is an admin. */
   { readonly kind: 'none' } | TokenKeys;
 
-const anybody: Caller = { subject: 'anonymous', role: 'admin', expiresAt: Infinity };
+/** Whoever calls, when nobody is asked who they are. */
+const everybody: Caller = { subject: 'anonymous', role: 'admin', expiresAt: Infinity };
 
 const claims = z.object({
   role: z.enum(roles, `The token's claim "role" must be one of ${roles.join(', ')}.`),
@@ -27,7 +28,7 @@ const claims = z.object({
  * repeating the token.
  */
 export function createAuthenticate(mode: AuthenticationMode, log: Pick<Logger, 'warn'>): Authenticate {
-  if (mode.kind === 'none') return async () => anybody;
+  if (mode.kind === 'none') return async () => everybody;
   const verify = createTokenVerifier(mode, log);
   return async (authorization) => {
     const payload = await verify(bearerToken(authorization));

@@ -1,7 +1,7 @@
 type ReadableHeaders = Pick<Headers, 'get' | 'has'>;
 
 /** Whether a page in a browser sends this; neither header can be left out or made up there (Fetch, section 2.2.2). */
-export function isFromBrowser(headers: ReadableHeaders): boolean {
+export function isFromBrowser(headers: Pick<Headers, 'has'>): boolean {
   return headers.has('sec-fetch-site') || headers.has('origin');
 }
 

@@ -59,6 +59,18 @@ export function publicError(error: unknown): GraphQLError | null {
   });
 }
 
+/** What callers are told of it when the work refuses them; null when it does not. */
+export async function refusalOf(work: Promise<void>): Promise<GraphQLError | null> {
+  try {
+    await work;
+    return null;
+  } catch (error) {
+    const refusal = publicError(error);
+    if (refusal === null) throw error;
+    return refusal;
+  }
+}
+
 /**
  * Whether the document or its variables are what is wrong: those errors know their place in the document, or have a
  * code, and know no place in the answer. A value of ours that cannot be written out has none of these.

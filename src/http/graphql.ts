@@ -1,4 +1,3 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { GraphQLSchema } from 'graphql';
 import { createYoga, type YogaServerOptions } from 'graphql-yoga';
 import type { Logger } from 'pino';
@@ -7,11 +6,12 @@ import type { Authenticate } from '../core/core.ts';
 import type { ObjectCounter } from '../schema/complexity.ts';
 import type { GraphqlContext } from '../schema/context.ts';
 import { graphiqlOptions } from './graphiql.ts';
+import { createHotQueries } from './hot-queries.ts';
 import type { GraphqlMetrics } from './metrics.ts';
 import { useAuthentication } from './plugins/authentication.ts';
 import { useCancellation } from './plugins/cancellation.ts';
 import { useDocumentLimits } from './plugins/document-limits.ts';
-import { useErrorMasking } from './plugins/error-masking.ts';
+import { createMask, useErrorMasking } from './plugins/error-masking.ts';
 import { useExpiry } from './plugins/expiry.ts';
 import { useLogging } from './plugins/logging.ts';
 import { useMetrics } from './plugins/metrics.ts';
@@ -19,6 +19,7 @@ import { useObjectLimits } from './plugins/object-limits.ts';
 import { useRequestLimits } from './plugins/request-limits.ts';
 import { createSubscriptions } from './plugins/subscriptions.ts';
 import { type TrustedDocuments, useTrustedDocuments } from './plugins/trusted-documents.ts';
+import { createShortPath, type Handler } from './short-path.ts';
 
 export interface GraphqlOptions {
   readonly schema: GraphQLSchema;
@@ -43,7 +44,7 @@ export interface GraphqlOptions {
 }
 
 export interface GraphqlHandler {
-  handle(request: IncomingMessage, response: ServerResponse): void | Promise<void>;
+  readonly handle: Handler;
   /** Ends every subscription with a `complete` event. */
   completeSubscriptions(): void;
 }
@@ -52,7 +53,9 @@ export interface GraphqlHandler {
 export function createGraphqlHandler(options: GraphqlOptions): GraphqlHandler {
   const { schema, context, authenticate, countObjects, allowance, metrics, log } = options;
   const { corsOrigins, graphiql, introspection, trustedDocuments } = options;
+  const mask = createMask(log);
   const subscriptions = createSubscriptions(metrics.subscriptions, allowance);
+  const hotQueries = createHotQueries(schema);
 
   const yoga = createYoga<object, Omit<GraphqlContext, 'principal'>>({
     schema,
@@ -69,7 +72,8 @@ export function createGraphqlHandler(options: GraphqlOptions): GraphqlHandler {
       useCancellation(options.requestLimitMs), // everything inside belongs to the request's signal
       useExpiry(), // outside of cancellation as well
       subscriptions.plugin, // outside of cancellation: it ends streams that wait
-      useErrorMasking(log), // sees every result last, also those of refusals above
+      hotQueries.plugin, // what comes here is worth remembering
+      useErrorMasking(mask), // sees every result last, also those of refusals above
     ],
     // Ours instead: `useErrorMasking` and `useRequestLimits`.
     maskedErrors: false,
@@ -87,7 +91,21 @@ export function createGraphqlHandler(options: GraphqlOptions): GraphqlHandler {
   });
 
   return {
-    handle: (request, response) => yoga(request, response),
+    handle: createShortPath({
+      schema,
+      queries: hotQueries,
+      context,
+      authenticate,
+      countObjects,
+      allowance,
+      metrics,
+      mask,
+      log,
+      requestLimitMs: options.requestLimitMs,
+      distinguishes: { origins: corsOrigins.length > 0, browsers: trustedDocuments !== null },
+      fetchAPI: yoga.fetchAPI,
+      otherwise: (request, response) => yoga(request, response),
+    }),
     completeSubscriptions: () => subscriptions.complete(),
   };
 }

@@ -8,7 +8,7 @@ import {
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Registry } from 'prom-client';
-import { type Certificates, handshakeTimeout } from '../certificates.ts';
+import { type Certificates, handshakeTimeout } from '../tls/certificates.ts';
 import type { GraphqlHandler } from './graphql.ts';
 import { type HealthChecks, readHealth } from './health.ts';
 
@@ -22,6 +22,8 @@ export interface HttpServerOptions {
   readonly metrics: Registry;
   /** Whether traffic may come: false while starting and while draining. */
   readonly isReady: () => boolean;
+  /** Whether a host name of requests (an IPv6 address in brackets) is one of ours; absent, all are. */
+  readonly isOurName?: (hostname: string) => boolean;
   readonly patience?: Patience;
 }
 
@@ -52,9 +54,12 @@ export interface HttpServer extends AsyncDisposable {
 
 type Route = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
 
+const notOurName =
+  'With --no-auth only localhost, 127.0.0.0/8 and [::1] are answered: call one of these, or accept every name with --insecure.';
+
 /** Serves /live, /health, /ready and /metrics, and /graphql when it is there. @throws when the port cannot be had, with a line that says so */
 export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
-  const { host, port, tls, health, metrics, isReady, patience = usualPatience } = options;
+  const { host, port, tls, health, metrics, isReady, isOurName, patience = usualPatience } = options;
   let draining = false;
 
   const routes = new Map<string, Route>([
@@ -107,7 +112,9 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     const url = `http://${request.headers.host ?? 'localhost'}${request.url ?? '/'}`;
     if (!URL.canParse(url))
       return json(response, 400, { error: 'The address of the request cannot be read.' });
-    const route = routes.get(new URL(url).pathname);
+    const { hostname, pathname } = new URL(url);
+    if (isOurName?.(hostname) === false) return json(response, 421, { error: notOurName });
+    const route = routes.get(pathname);
     if (route === undefined) return json(response, 404, { error: 'There is nothing here.' });
     await route(request, response);
   }

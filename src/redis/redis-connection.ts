@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
 import { Redis } from 'ioredis';
 import type { Logger } from 'pino';
+import { certificateRefusal } from '../tls/certificate-refusal.ts';
 
 /** After this long an answer is not waited for any more, unless told: the server hangs, or is out of reach. */
 const usualTimeoutMs = 2_000;
@@ -46,9 +47,10 @@ export function connectRedis(
     reason = error;
   });
   redis.on('reconnecting', () => {
-    const why = isTlsRefusal(reason)
-      ? ', its certificate is refused (--redis-ca, the host of --redis-url)'
-      : '';
+    const why =
+      certificateRefusal(reason) !== null
+        ? ', its certificate is refused (--redis-ca, the host of --redis-url)'
+        : '';
     if (!away)
       log.warn({ err: reason }, `the Redis ${name} has no connection${why}; it tries again until it has`);
     away = true;
@@ -64,10 +66,4 @@ export function connectRedis(
 /** Node tells a server the name that it was called by only where that is asked for; an address is no name. */
 function withServerName(tls: ConnectionOptions, host: string): ConnectionOptions {
   return isIP(host.replace(/^\[|\]$/g, '')) === 0 ? { ...tls, servername: host } : tls;
-}
-
-/** Whether Node did not take the server's certificate: by OpenSSL's codes of a chain, or for its names. */
-function isTlsRefusal(error: unknown): boolean {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  return /CERT|UNABLE_TO_VERIFY/.test(code);
 }

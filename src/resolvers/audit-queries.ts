@@ -2,6 +2,7 @@ import type { Builder } from '../schema/builder.ts';
 import { auditConnection } from '../schema/connections.ts';
 import type { Types } from '../schema/types.ts';
 
+/** Adds the root field that pages through the audit log, for admins. */
 export function addAuditQueries(builder: Builder, { auditEntry, auditFilter }: Types): void {
   builder.queryField('auditLog', (t) =>
     t.connection({

@@ -4,10 +4,15 @@ import { roleIncludes, transports } from '../core/model.ts';
 import type { Builder } from './builder.ts';
 import { encodeNodeId } from './node-id.ts';
 
+/** Adds the enum of what the audit log has entries of. */
 export function addAuditAction(builder: Builder) {
   return builder.enumType('AuditAction', { description: 'A kind of change.', values: auditActions });
 }
 
+/**
+ * Adds an entry of the audit log, a node that is loaded by its number; and the enum of its transports.
+ * @param action what {@link addAuditAction} answered
+ */
 export function addAuditEntry(builder: Builder, action: ReturnType<typeof addAuditAction>) {
   const transport = builder.enumType('AuditTransport', {
     description: 'How a call came in.',
@@ -25,8 +30,12 @@ export function addAuditEntry(builder: Builder, action: ReturnType<typeof addAud
     },
     fields: (t) => ({
       createdAt: t.expose('createdAt', { type: 'DateTime' }),
-      subject: t.exposeString('subject', { description: "The token's." }),
-      role: t.exposeString('role', { description: 'As tokens write it: viewer, editor or admin.' }),
+      subject: t.exposeString('subject', {
+        description: "The token's, or `CN=` and the common name of the client's certificate.",
+      }),
+      role: t.exposeString('role', {
+        description: 'As tokens and certificates write it: viewer, editor or admin.',
+      }),
       transport: t.expose('transport', { type: transport }),
       address: t.exposeString('address', {
         nullable: true,

@@ -1,7 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createSchema } from '../../src/resolvers/schema.ts';
+import { connect } from '../grpc/grpc-client.ts';
+import { opensslMissing } from '../support/certificates.ts';
 import { type AccessBed, rowOf, startAccessBed } from './access/callers.ts';
+import { startCertificateBed } from './access/certificates.ts';
 import { fieldRows } from './access/graphql-fields.ts';
 import { forgottenRoots, rootRows } from './access/graphql-roots.ts';
 import { forgottenMethods, rpcRows } from './access/rpcs.ts';
@@ -36,7 +39,15 @@ test('the fields of every object are as in the table', async () => {
 });
 
 test('RPCs are as in the table', async () => {
-  expect(await rpcRows(bed)).toEqual(table('RPCs'));
+  const { app } = bed;
+  expect(await rpcRows(app, bed, (token) => connect(app.grpcAddress, token))).toEqual(table('RPCs'));
+});
+
+test.skipIf(opensslMissing !== null)('RPCs by a client’s certificate are as in the table', async () => {
+  await using certified = await startCertificateBed();
+  expect(await rpcRows(certified.app, certified, certified.connectWith)).toEqual(
+    table('RPCs by a client’s certificate'),
+  );
 });
 
 test('what HTTP serves beside GraphQL is as in the table', async () => {

@@ -6,8 +6,8 @@ import { type RotationNews, rotateKeys } from '../../src/db/key-rotation.ts';
 import { readKeyUsage } from '../../src/db/key-usage.ts';
 import { openRegistry } from '../../src/db/open-registry.ts';
 import { KeyRingRefusedError } from '../../src/db/registry-identity.ts';
+import { createRotationReport } from '../../src/db/rotation-report.ts';
 import { sealedColumns } from '../../src/db/sealed-values.ts';
-import { createRotationReport } from '../../src/rotation-report.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { inOrder, readTenants, type SealedTenant, storeTenants } from '../support/sealed-tenants.ts';
 

@@ -10,6 +10,7 @@ test.each([
   [failed('UNABLE_TO_VERIFY_LEAF_SIGNATURE'), '--db-ca'],
   [failed('CERT_HAS_EXPIRED'), '--db-ca'],
   [failed('ERR_TLS_CERT_ALTNAME_INVALID'), '--db-host'],
+  [failed('INVALID_PURPOSE'), '--db-ca'],
   [failed('ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION'), '--db-sslmode'],
   [failed(undefined, 'The server does not support SSL connections'), '--db-sslmode'],
   [failed('28000', 'no pg_hba.conf entry for host "::1", user "a", no encryption'), '--db-sslmode'],

@@ -21,7 +21,7 @@ test('a refusal says what is missing, and nothing of the token', async () => {
   expect(await failureOf(nobody.unary(rpc.getTenant, { id }))).toMatchObject({ reason: 'UNAUTHENTICATED' });
   expect(await failureOf(viewer.unary(rpc.deleteTenant, { id }))).toEqual({
     code: 'PERMISSION_DENIED',
-    message: "This call needs the role admin; the token's role is viewer.",
+    message: 'This call needs the role admin; your role is viewer.',
     reason: 'FORBIDDEN',
     fields: [],
   });

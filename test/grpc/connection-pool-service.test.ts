@@ -95,6 +95,7 @@ describe('a lease', () => {
       password: expect.stringMatching(/^[\w-]{43}$/),
       schema: schemaOf(id),
       expiresAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
+      sslmode: 'disable',
     });
     const minutes = (Date.parse(lease.expiresAt) - before) / 60_000;
     expect(minutes).toBeGreaterThan(14.9);

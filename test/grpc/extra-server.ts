@@ -2,7 +2,7 @@ import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import type { Core } from '../../src/core/core.ts';
 import type { ProvisioningEvent } from '../../src/core/model.ts';
-import { createGrpcServer, type GrpcServer } from '../../src/grpc/server.ts';
+import { createGrpcServer, type GrpcServer, type GrpcServerOptions } from '../../src/grpc/server.ts';
 import { unlimited } from '../support/allowance.ts';
 
 export interface ExtraServer extends GrpcServer {
@@ -12,7 +12,10 @@ export interface ExtraServer extends GrpcServer {
 }
 
 /** Another gRPC server over the same core, that needs no token and counts its watches. */
-export async function serveAgain(core: Core, { reflection = false } = {}): Promise<ExtraServer> {
+export async function serveAgain(
+  core: Core,
+  { reflection = false, ...options }: Partial<Pick<GrpcServerOptions, 'reflection' | 'connectionAgeMs'>> = {},
+): Promise<ExtraServer> {
   const open = new Set<AsyncIterator<ProvisioningEvent>>();
   const server = await createGrpcServer({
     allowance: unlimited(),
@@ -23,6 +26,7 @@ export async function serveAgain(core: Core, { reflection = false } = {}): Promi
     port: 0,
     tls: null,
     reflection,
+    ...options,
     metrics: new Registry(),
     log: pino({ level: 'silent' }),
   });

@@ -172,7 +172,8 @@ describe('a stream that waits for what comes', () => {
     await once(stream, 'data');
     expect(await failureOf(once(stream, 'end'))).toEqual({
       code: 'UNAUTHENTICATED',
-      message: 'The token has expired; get a new one and watch again behind the last sequence.',
+      message:
+        'Your token or certificate has expired; get a new one and watch again behind the last sequence.',
       reason: 'UNAUTHENTICATED',
       fields: [],
     });

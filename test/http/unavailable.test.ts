@@ -88,7 +88,7 @@ test('a database that is out is UNAVAILABLE, over every kind of operation', asyn
             connectionsFor: () => 1,
             usage: () => ({ active: 0, idle: 0, waiting: 0 }),
             server: nowhere,
-            endpoint: nowhere,
+            endpoint: { ...nowhere, sslmode: 'disable' },
             durationMs: 1_000,
           }),
           audit: createAudit({

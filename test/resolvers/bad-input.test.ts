@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { documentLimits } from '../../src/http/document-limits.ts';
+import { documentLimits } from '../../src/http/document-excess.ts';
 import { type Answer, type GraphqlClient, graphqlClient } from '../http/graphql-client.ts';
 import { actor } from '../support/actor.ts';
 import { startTestApp, type TestApp } from '../support/app.ts';

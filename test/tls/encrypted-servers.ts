@@ -20,6 +20,8 @@ export const redisProgramMissing: string | null =
 export interface EncryptedPostgres extends AsyncDisposable {
   /** Empty; its logins are made without a look at the certificate. */
   readonly database: TestDatabase;
+  /** What it shows, where PostgreSQL's own account may read it. */
+  readonly files: KeyPair;
   /** New connections see this certificate. */
   show(pair: KeyPair): Promise<void>;
 }
@@ -62,6 +64,7 @@ export async function startEncryptedPostgres(pair: KeyPair): Promise<EncryptedPo
   const running = stack.move();
   return {
     database: { settings: { ...postgres.registry, ssl }, administrator, async [Symbol.asyncDispose]() {} },
+    files,
     async show(next) {
       const before = await asAdministrator(administrator, 'SELECT pg_conf_load_time()::text AS at');
       await put(next);

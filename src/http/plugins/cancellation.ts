@@ -1,8 +1,7 @@
 import { isAsyncIterable } from '@envelop/core';
-import { type ExecutionResult, GraphQLError } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import { withCancellation } from '../../core/cancellation.ts';
-import { LimitExceededError } from '../../core/errors.ts';
+import { withinLimit } from '../time-limit.ts';
 
 /**
  * What an operation awaits belongs to its request: when the client goes away, its statements end. So they do when a query
@@ -13,7 +12,11 @@ export function useCancellation(limitMs: number): Plugin {
     onExecute({ executeFn, setExecuteFn, context }) {
       const { signal } = context.request;
       setExecuteFn((args) =>
-        within(limitMs, signal, (either) => withCancellation(either, () => executeFn(args))),
+        withinLimit(
+          limitMs,
+          () => signal,
+          () => executeFn(args),
+        ),
       );
     },
     onSubscribe({ subscribeFn, setSubscribeFn, context }) {
@@ -24,27 +27,6 @@ export function useCancellation(limitMs: number): Plugin {
       });
     },
   };
-}
-
-/** The work's result, or that it took too long: also where the work does not notice that its signal is aborted. */
-async function within(
-  limitMs: number,
-  signal: AbortSignal,
-  work: (signal: AbortSignal) => Promise<ExecutionResult>,
-): Promise<ExecutionResult> {
-  const late = new AbortController();
-  const expired = Promise.withResolvers<ExecutionResult>();
-  const timer = setTimeout(() => {
-    const message = `The request took longer than ${limitMs / 1_000} seconds and was ended; ask for less at once.`;
-    const originalError = new LimitExceededError(message);
-    expired.resolve({ errors: [new GraphQLError(message, { originalError })] });
-    late.abort();
-  }, limitMs);
-  try {
-    return await Promise.race([expired.promise, work(AbortSignal.any([signal, late.signal]))]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** A stream whose every step belongs to `signal`; it is asked for the next value from nowhere in particular. */

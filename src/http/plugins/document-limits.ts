@@ -1,6 +1,6 @@
 import { type DocumentNode, GraphQLError, NoSchemaIntrospectionCustomRule } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
-import { documentLimits, excessOf, sentence } from '../document-limits.ts';
+import { documentLimits, excessOf, sentence } from '../document-excess.ts';
 import { documentRefusal } from '../refusal.ts';
 
 export interface DocumentLimitsOptions {

@@ -31,7 +31,7 @@ export function useMetrics({ duration }: Pick<GraphqlMetrics, 'duration'>): Plug
 }
 
 /** `refused` is the caller's doing, `failed` is ours or the database's. */
-function outcomeOf(result: unknown): 'ok' | 'refused' | 'failed' {
+export function outcomeOf(result: unknown): 'ok' | 'refused' | 'failed' {
   if (typeof result !== 'object' || result === null || isAsyncIterable(result)) return 'ok';
   const errors: unknown = Reflect.get(result, 'errors');
   if (!Array.isArray(errors) || errors.length === 0) return 'ok';

@@ -4,7 +4,7 @@ import { isUnaskedGet } from '../browsers.ts';
 import { refusal } from '../refusal.ts';
 
 /** Far beyond any operation of this schema, bytes. */
-const maxBody = 256 * 1024;
+export const maxBody = 256 * 1024;
 
 /**
  * Refuses what a page of another site sends without asking first, and bodies that are too long or no JSON. JSON alone,

@@ -26,10 +26,11 @@ export function useTrustedDocuments(documents: TrustedDocuments): Plugin {
       // Yoga says that a document is missing.
       if (id === null) return;
       const query = documents.get(id);
-      if (query === undefined) {
-        throw documentRefusal('BAD_USER_INPUT', 'There is no trusted document with this id.');
-      }
-      setParams({ ...params, query });
+      // Behind all plugins Yoga throws when there is no document, also where there is an answer already.
+      setParams({ ...params, query: query ?? '' });
+      if (query !== undefined) return;
+      const message = 'There is no trusted document with this id.';
+      setResult({ errors: [documentRefusal('BAD_USER_INPUT', message)] });
     },
   };
 }

@@ -3,12 +3,18 @@ import { type Role, roles } from '../../../src/core/model.ts';
 import { startTestApp, type TestApp } from '../../support/app.ts';
 import { audience, createSigningKey, goodClaims, issuer, startKeyServer } from '../../support/key-server.ts';
 
-export interface AccessBed extends AsyncDisposable {
+/** Everybody who may come, by what they show. */
+export interface Callers<Shown> {
+  readonly members: Readonly<Record<Role, Shown>>;
+  /** All that must count as nobody. */
+  readonly strangers: ReadonlyMap<string, Shown>;
+}
+
+/** They show a token; null is none at all. */
+export interface AccessBed extends Callers<string | null>, AsyncDisposable {
   /** It checks tokens by a key set; no worker, so that tenants stay as the test leaves them. */
   readonly app: TestApp;
   readonly members: Readonly<Record<Role, string>>;
-  /** All that must count as nobody; null is no token at all. */
-  readonly strangers: ReadonlyMap<string, string | null>;
 }
 
 /** The service, and everybody who may come to it. */
@@ -49,13 +55,13 @@ export async function startAccessBed(): Promise<AccessBed> {
 }
 
 /** The row of the table: what is asked for, then what comes of it for strangers and for each role. */
-export async function rowOf(
-  { members, strangers }: AccessBed,
+export async function rowOf<Shown>(
+  { members, strangers }: Callers<Shown>,
   what: string,
-  outcome: (token: string | null) => Promise<string>,
+  outcome: (shown: Shown) => Promise<string>,
 ): Promise<string> {
   const byStranger = new Map<string, string>();
-  for (const [stranger, token] of strangers) byStranger.set(stranger, await outcome(token));
+  for (const [stranger, shown] of strangers) byStranger.set(stranger, await outcome(shown));
   const cells = [allAlike(byStranger)];
   for (const role of roles) cells.push(await outcome(members[role]));
   return row(what, cells);

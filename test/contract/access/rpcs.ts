@@ -6,8 +6,9 @@ import { ConnectionPoolServiceService as pool } from '../../../src/generated/pro
 import { HealthService as health } from '../../../src/generated/proto/grpc/health/v1/health.ts';
 import { TenantServiceService as rpc } from '../../../src/generated/proto/tenant/v1/tenant.ts';
 import { reflectionServices } from '../../../src/grpc/reflection-service.ts';
-import { type Caller, connect, failureOf } from '../../grpc/grpc-client.ts';
-import { type AccessBed, rowOf } from './callers.ts';
+import { type Caller, failureOf } from '../../grpc/grpc-client.ts';
+import type { TestApp } from '../../support/app.ts';
+import { type Callers, rowOf } from './callers.ts';
 import { type KnownTenant, tenantThatIs } from './tenants.ts';
 
 const id = randomUUID();
@@ -81,12 +82,16 @@ export function forgottenMethods(): string[] {
     .filter((method) => !asked.has(method));
 }
 
-export async function rpcRows(bed: AccessBed): Promise<string[]> {
-  const { app } = bed;
+/** The rows of all methods; `connectWith` is a connection of who shows this. */
+export async function rpcRows<Shown>(
+  app: TestApp,
+  callers: Callers<Shown>,
+  connectWith: (shown: Shown) => Caller,
+): Promise<string[]> {
   const rows: string[] = [];
   for (const [what, use] of uses) {
-    const outcome = async (token: string | null): Promise<string> => {
-      using caller = connect(app.grpcAddress, token);
+    const outcome = async (shown: Shown): Promise<string> => {
+      using caller = connectWith(shown);
       try {
         await use(caller, () => tenantThatIs(app, 'active'));
         return 'ok';
@@ -95,7 +100,7 @@ export async function rpcRows(bed: AccessBed): Promise<string[]> {
         return code === 'NOT_FOUND' || code === 'INVALID_ARGUMENT' ? 'ok' : code;
       }
     };
-    rows.push(await rowOf(bed, what, outcome));
+    rows.push(await rowOf(callers, what, outcome));
   }
   return rows;
 }

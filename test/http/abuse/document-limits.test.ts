@@ -1,6 +1,6 @@
 import { getIntrospectionQuery, parse } from 'graphql';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { excessOf } from '../../../src/http/document-limits.ts';
+import { excessOf } from '../../../src/http/document-excess.ts';
 import { startTestApp, type TestApp } from '../../support/app.ts';
 import { type GraphqlClient, graphqlClient } from '../graphql-client.ts';
 

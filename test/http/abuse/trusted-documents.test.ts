@@ -65,6 +65,18 @@ test('an id that is not there is refused', async () => {
   expect(await send({ documentId: 7 })).toEqual(refused('BAD_USER_INPUT', 'Must provide query string.'));
 });
 
+test('an id that is not there is counted as refused', async () => {
+  const refusals = async () => {
+    const page = await (await fetch(`${app.httpUrl}/metrics`)).text();
+    const line =
+      /^graphql_operation_duration_seconds_count{operation_type="unknown",outcome="refused"} (\d+)$/m;
+    return Number(line.exec(page)?.[1] ?? 0);
+  };
+  const before = await refusals();
+  await send({ documentId: 'nothing' });
+  expect(await refusals()).toBe(before + 1);
+});
+
 test('a GET may name one by its hash', async () => {
   const extensions = JSON.stringify({ persistedQuery: { version: 1, sha256Hash: sha256 } });
   const response = await fetch(`${app.httpUrl}/graphql?extensions=${encodeURIComponent(extensions)}`, {

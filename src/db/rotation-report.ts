@@ -1,5 +1,5 @@
-import type { RotationNews } from './db/key-rotation.ts';
-import type { KeyUsage } from './db/key-usage.ts';
+import type { RotationNews } from './key-rotation.ts';
+import type { KeyUsage } from './key-usage.ts';
 
 /** Tells a rotation in lines, and at its end which keys may go. */
 export function createRotationReport(keyIds: readonly string[], print: (line: string) => void) {

@@ -1,19 +1,7 @@
 import type { SecureContextOptions } from 'node:tls';
 import type { Logger } from 'pino';
-import { type CertificateFiles, listenerContext, readCertificates } from './config/certificate-files.ts';
-
-/** How long a client of a listener may take to shake hands, milliseconds; a drain waits for those who do. */
-export const handshakeTimeout = 5_000;
-
-/** The certificate of the listeners, as it is now. */
-export interface Certificates extends Disposable {
-  /** What the next handshake is made with. */
-  current(): SecureContextOptions;
-  /** Whether a gRPC client must show a certificate. */
-  readonly demandsClients: boolean;
-  /** Tells a listener of every other one that comes. */
-  onChange(listener: (context: SecureContextOptions) => void): void;
-}
+import type { Certificates } from '../tls/certificates.ts';
+import { type CertificateFiles, listenerContext, readCertificates } from './certificate-files.ts';
 
 /** How often the files are looked at: by their content, since what puts them there may link, copy or rename them. */
 const intervalMs = 1_000;
