@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { atMost } from './at-most.ts';
+import { createTenantCache } from './cache/tenant-cache.ts';
 import { isLoopback, isLoopbackName } from './config/hosts.ts';
 import { slotRestMs } from './config/pooler.ts';
 import { connectionsFor } from './config/tier-connections.ts';
@@ -33,7 +34,6 @@ import { createTenantAccounts } from './db/tenant-accounts.ts';
 import { createTenantCredentials } from './db/tenant-credentials.ts';
 import type { Feed } from './events/feed.ts';
 import { createLocalFeed } from './events/local-feed.ts';
-import { connectRedis, type RedisServer } from './events/redis-connection.ts';
 import { createRedisFeed } from './events/redis-feed.ts';
 import { createGrpcServer, type GrpcServer } from './grpc/server.ts';
 import { createAuthenticate } from './http/authentication.ts';
@@ -45,6 +45,7 @@ import { createRateLimit } from './limits/rate-limit.ts';
 import { authentication, encryptionKeys } from './local-secrets.ts';
 import { createTenantPools, type TenantPools } from './pools/tenant-pools.ts';
 import { withTenantSession } from './pools/tenant-session.ts';
+import { connectRedis, type RedisServer } from './redis/redis-connection.ts';
 import { createSchema } from './resolvers/schema.ts';
 import { createObjectCounter } from './schema/complexity.ts';
 import { createLeaseRoles } from './workers/lease-roles.ts';
@@ -168,6 +169,14 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
       : await createRedisFeed({ server: redisServer, registryId, log }),
   );
   redis.status = feed.status;
+  const cache = parts.use(
+    createTenantCache({
+      registry,
+      shared: redisServer && { server: redisServer, registryId },
+      onAnswer: metrics.recordCacheRequest,
+      log,
+    }),
+  );
 
   const leaseStore = createLeaseStore({
     pool,
@@ -200,10 +209,11 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
     tenants: createTenants({
       registry,
       feed,
+      cache,
       rules: createRules(config.reservedSubdomains),
       digest: keyRing.digest,
     }),
-    operations: createOperations({ registry, feed }),
+    operations: createOperations({ registry, feed, cache }),
     watch: createWatch({
       history: createEventHistory(pool),
       feed,
@@ -211,7 +221,7 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
     }),
     leases: createLeases({
       store: leaseStore,
-      registry,
+      cache,
       connectionsFor: connectionsOf,
       usage: tenantPools.usage,
       server,
@@ -231,7 +241,7 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
       config.tenantMigrations,
       await readLedger(sqlSession(pool)),
     );
-    const journal = createOperationJournal({ pool, leaseMs: timings.leaseMs });
+    const journal = createOperationJournal({ pool, leaseMs: timings.leaseMs, cache });
     const worker = await startWorker({
       pool,
       journal,

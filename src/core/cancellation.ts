@@ -23,3 +23,19 @@ export function currentSignal(): AbortSignal | undefined {
   const signal = signals.getStore();
   return typeof signal === 'function' ? signal() : signal;
 }
+
+/**
+ * What `work` comes to, as long as the current work is wanted: somebody who shares work with others leaves it to them when
+ * its own signal is aborted. @throws that signal's reason
+ */
+export function untilCancelled<T>(work: Promise<T>): Promise<T> {
+  const signal = currentSignal();
+  if (signal === undefined) return work;
+  return new Promise((resolve, reject) => {
+    const leave = () => reject(signal.reason);
+    const stay = () => signal.removeEventListener('abort', leave);
+    signal.addEventListener('abort', leave, { once: true });
+    work.then(resolve, reject).finally(stay);
+    if (signal.aborted) leave();
+  });
+}

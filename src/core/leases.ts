@@ -3,8 +3,9 @@ import { z } from 'zod';
 import { type DatabaseAddress, type DatabaseEndpoint, namesDatabase } from './dsn.ts';
 import { ForbiddenError, LimitExceededError, NotFoundError } from './errors.ts';
 import type { Actor, Lease, Tenant, TenantPoolUsage } from './model.ts';
-import type { LeasedLogin, LeasedTenant, LeaseStore, Registry } from './ports.ts';
+import type { LeasedLogin, LeasedTenant, LeaseStore } from './ports.ts';
 import { requireAccess } from './tenant-access.ts';
+import type { TenantCache } from './tenant-cache.ts';
 import { parse, uuid } from './validation.ts';
 
 /** How many logins a tenant has at most for each lease that it may have: they rest between two leases. */
@@ -12,7 +13,7 @@ const slotsPerLease = 4;
 
 export interface LeasesOptions {
   readonly store: LeaseStore;
-  readonly registry: Pick<Registry, 'find'>;
+  readonly cache: Pick<TenantCache, 'find'>;
   /** How many leases a tenant of this tier may have at once, and connections in one process. */
   readonly connectionsFor: (tier: string) => number;
   /** What this process's own pool has open into a tenant's schema. */
@@ -35,7 +36,7 @@ export type Leases = ReturnType<typeof createLeases>;
 
 /** What callers do with leases: logins into a tenant's schema, for a while and for one connection each. */
 export function createLeases(options: LeasesOptions) {
-  const { store, registry, connectionsFor, usage, server, endpoint, durationMs } = options;
+  const { store, cache, connectionsFor, usage, server, endpoint, durationMs } = options;
   const leaseRequest = z.object({
     tenantId: uuid,
     dsn: z
@@ -103,8 +104,8 @@ export function createLeases(options: LeasesOptions) {
   /** What a tenant has open. @throws {ValidationError} {NotFoundError} */
   async function statistics(tenantId: string): Promise<TenantPoolUsage> {
     const { tenantId: id } = parse(z.object({ tenantId: uuid }), { tenantId });
-    const [tenant, leases] = await Promise.all([registry.find(id, 'EXCLUDE'), store.count(id)]);
-    if (tenant === null) throw new NotFoundError('tenant');
+    const [tenant, leases] = await Promise.all([cache.find(id), store.count(id)]);
+    if (tenant === null || tenant.deletedAt !== null) throw new NotFoundError('tenant');
     return usageOf(tenant, leases);
   }
 

@@ -16,13 +16,11 @@ export const deletedFilters = ['EXCLUDE', 'INCLUDE', 'ONLY'] as const;
 /** Which tenants a look-up sees: live ones, all, or deleted ones alone. */
 export type DeletedFilter = (typeof deletedFilters)[number];
 
+/** Without its contact's address, in any form: whoever may see that asks for it by itself. */
 export interface Tenant {
   readonly id: string;
   readonly name: string;
   readonly subdomain: string;
-  /** The address in the clear; decrypted at the moment it is read. */
-  readonly contactEmail: string;
-  readonly contactEmailIndex: string;
   readonly tier: string;
   readonly status: TenantStatus;
   readonly version: number;

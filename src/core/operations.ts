@@ -3,18 +3,20 @@ import { audited, createChange, type TenantChange } from './change.ts';
 import { InvalidStateError, NotFoundError } from './errors.ts';
 import type { Actor, Operation } from './model.ts';
 import type { EventFeed, Page, Registry, RegistryTransaction, StartedOperation } from './ports.ts';
+import type { TenantCache } from './tenant-cache.ts';
 import { parse, uuid } from './validation.ts';
 
 export interface OperationsOptions {
   readonly registry: Registry;
   readonly feed: Pick<EventFeed, 'publish'>;
+  readonly cache: Pick<TenantCache, 'outdate'>;
 }
 
 export type Operations = ReturnType<typeof createOperations>;
 
 /** What callers do with operations. */
-export function createOperations({ registry, feed }: OperationsOptions) {
-  const change = createChange({ registry, feed });
+export function createOperations({ registry, feed, cache }: OperationsOptions) {
+  const change = createChange({ registry, feed, cache });
 
   /** The operation, or null. @throws {ValidationError} when the id is no UUID */
   async function find(id: string): Promise<Operation | null> {
@@ -51,7 +53,7 @@ export function createOperations({ registry, feed }: OperationsOptions) {
       if (tenant === null || operation === null) throw new NotFoundError('operation');
       const newest = tenant.operationId === operationId;
       const { event, ...result } = await work(transaction, operation, newest);
-      return { result, events: [event], audited: [audited(action, result)] };
+      return { result, tenant: result.tenant, events: [event], audited: [audited(action, result)] };
     });
   }
 

@@ -2,7 +2,6 @@ import type { AuditedChange } from './audit-entry.ts';
 import type { Position, TenantOrder } from './cursor.ts';
 import type {
   Actor,
-  DeletedFilter,
   Lease,
   Operation,
   ProvisioningEvent,
@@ -25,7 +24,9 @@ export interface Registry {
    * @throws {IdempotencyKeyUsedError} when another request with the key came first
    */
   create(tenant: NewTenant): Promise<StartedOperation>;
-  find(id: string, deleted: DeletedFilter): Promise<Tenant | null>;
+  /** The tenant as it is now, live or deleted. */
+  find(id: string): Promise<Tenant | null>;
+  /** The live tenant with this subdomain, as it is now. */
   findBySubdomain(subdomain: string): Promise<Tenant | null>;
   /** `selection` names the relations that the caller's API layer wants along; it is opaque here. */
   list(query: TenantQuery, selection: object): Promise<Tenant[]>;
@@ -38,6 +39,8 @@ export interface Registry {
 export interface RegistryTransaction {
   /** Locks the tenant until the transaction ends; deleted ones too. */
   lock(id: string): Promise<Tenant | null>;
+  /** The address of the tenant's contact, in the clear. @throws {SealedValueError} when it does not open */
+  contactEmail(id: string): Promise<string>;
   /** @throws {SubdomainTakenError} */
   update(id: string, changes: TenantChanges): Promise<Tenant>;
   /** Hides the tenant from now on and frees its subdomain. */
@@ -186,6 +189,8 @@ export interface WorkNews {
   note(message: string): void;
   /** The tenant's status from now on. */
   setTenantStatus(status: TenantStatus): void;
+  /** How far the tenant's schema is from now on. */
+  setSchemaVersion(version: number): void;
 }
 
 /**

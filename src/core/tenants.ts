@@ -10,7 +10,7 @@ import {
   SubdomainTakenError,
   VersionConflictError,
 } from './errors.ts';
-import { type Actor, type DeletedFilter, type Operation, roleIncludes, type Tenant } from './model.ts';
+import { type Actor, type Operation, roleIncludes, type Tenant } from './model.ts';
 import {
   type EventFeed,
   IdempotencyKeyUsedError,
@@ -18,20 +18,15 @@ import {
   type RegistryTransaction,
   type StartedOperation,
   type TenantChanges,
-  type TenantQuery,
 } from './ports.ts';
-import {
-  type CreateTenantInput,
-  parse,
-  type Rules,
-  tenantFilter,
-  type UpdateTenantInput,
-  uuid,
-} from './validation.ts';
+import type { TenantCache } from './tenant-cache.ts';
+import { createTenantReads } from './tenant-reads.ts';
+import { type CreateTenantInput, parse, type Rules, type UpdateTenantInput, uuid } from './validation.ts';
 
 export interface TenantsOptions {
   readonly registry: Registry;
   readonly feed: Pick<EventFeed, 'publish'>;
+  readonly cache: TenantCache;
   readonly rules: Rules;
   /** A keyed hash, 43 characters; `purpose` separates the uses. */
   readonly digest: (purpose: string, value: string) => string;
@@ -40,15 +35,15 @@ export interface TenantsOptions {
 export type Tenants = ReturnType<typeof createTenants>;
 
 /** What callers do with tenants; every acknowledged change is durable with its operation and its job. */
-export function createTenants({ registry, feed, rules, digest }: TenantsOptions) {
-  const change = createChange({ registry, feed });
+export function createTenants({ registry, feed, cache, rules, digest }: TenantsOptions) {
+  const change = createChange({ registry, feed, cache });
 
   /** What an earlier request with this idempotency key made, as it is now. */
   async function earlier(subject: string, key: string, inputHash: string): Promise<TenantChange | null> {
     const found = await registry.findIdempotencyKey(subject, key);
     if (found === null) return null;
     if (found.inputHash !== inputHash) throw new IdempotencyConflictError();
-    const tenant = await registry.find(found.tenantId, 'INCLUDE');
+    const tenant = await registry.find(found.tenantId);
     const operation = tenant?.operationId ? await registry.findOperation(tenant.operationId) : null;
     if (tenant === null || operation === null) throw new NotFoundError('tenant');
     return { tenant, operation };
@@ -83,29 +78,6 @@ export function createTenants({ registry, feed, rules, digest }: TenantsOptions)
     }
   }
 
-  /** The tenant, or null when it is unknown or `deleted` hides it. @throws {ValidationError} when the id is no UUID */
-  async function find(id: string, deleted: DeletedFilter = 'EXCLUDE'): Promise<Tenant | null> {
-    return registry.find(parse(uuid, id), deleted);
-  }
-
-  /** The tenant. @throws {NotFoundError} {ValidationError} */
-  async function get(id: string, deleted: DeletedFilter = 'EXCLUDE'): Promise<Tenant> {
-    const tenant = await find(id, deleted);
-    if (tenant === null) throw new NotFoundError('tenant');
-    return tenant;
-  }
-
-  /** The live tenant with this subdomain, in any case and with surrounding blanks. */
-  async function findBySubdomain(subdomain: string): Promise<Tenant | null> {
-    const trimmed = subdomain.trim();
-    return /^[a-z0-9-]{1,63}$/i.test(trimmed) ? registry.findBySubdomain(trimmed.toLowerCase()) : null;
-  }
-
-  /** @throws {ValidationError} for a filter that breaks a rule */
-  async function list(query: TenantQuery, selection: object = {}): Promise<Tenant[]> {
-    return registry.list({ ...query, filter: parse(tenantFilter, query.filter) }, selection);
-  }
-
   /**
    * Changes what is given. `status` is what a client believes the tenant to be or wants it to be: the present one
    * changes nothing, `ACTIVE` and `INACTIVE` start a RESUME or SUSPEND in the same transaction. Only an admin may change
@@ -124,13 +96,13 @@ export function createTenants({ registry, feed, rules, digest }: TenantsOptions)
       if (expectedVersion != null && expectedVersion !== present.version) {
         throw new VersionConflictError(expectedVersion, present.version);
       }
-      const changes = realChanges(data, present);
+      const changes = await realChanges(transaction, data, present);
       const fields = Object.keys(changes);
       const updated = fields.length > 0 ? await transaction.update(id, changes) : present;
       const update = { action: 'UPDATE_TENANT', tenantId: id, operationId: null, fields } as const;
       const entries = fields.length > 0 ? [update] : [];
       if (status === null || status === updated.status) {
-        return { result: updated, events: [], audited: entries };
+        return { result: updated, tenant: updated, events: [], audited: entries };
       }
       if (!roleIncludes(actor.role, 'admin')) {
         throw new ForbiddenError(
@@ -145,6 +117,7 @@ export function createTenants({ registry, feed, rules, digest }: TenantsOptions)
       const started = await startSwitch(transaction, updated, status);
       return {
         result: started.tenant,
+        tenant: started.tenant,
         events: [started.event],
         audited: [...entries, switched(status, started)],
       };
@@ -156,7 +129,8 @@ export function createTenants({ registry, feed, rules, digest }: TenantsOptions)
     const tenantId = parse(uuid, id);
     return change(actor, async (transaction) => {
       const started = await startSwitch(transaction, await lockLive(transaction, tenantId), status);
-      return { result: started, events: [started.event], audited: [switched(status, started)] };
+      const { tenant, event } = started;
+      return { result: started, tenant, events: [event], audited: [switched(status, started)] };
     });
   }
 
@@ -178,7 +152,7 @@ export function createTenants({ registry, feed, rules, digest }: TenantsOptions)
         if (present === null) throw new NotFoundError('tenant');
         if (present.deletedAt !== null) {
           const result = { tenant: present, operation: null, changed: false };
-          return { result, events: [], audited: [] };
+          return { result, tenant: present, events: [], audited: [] };
         }
         const running = await transaction.unfinishedOperation(tenantId);
         const cancelled = running ? [await transaction.abandon(running)] : [];
@@ -186,6 +160,7 @@ export function createTenants({ registry, feed, rules, digest }: TenantsOptions)
         const { event, ...started } = await transaction.start(tenantId, 'DELETE');
         return {
           result: { ...started, changed: true },
+          tenant: started.tenant,
           events: [...cancelled, event],
           audited: [audited('DELETE_TENANT', started)],
         };
@@ -212,16 +187,14 @@ export function createTenants({ registry, feed, rules, digest }: TenantsOptions)
       await transaction.restore(tenantId);
       const cameUp = present.status === 'ACTIVE' || present.status === 'INACTIVE';
       const { event, ...started } = await transaction.start(tenantId, cameUp ? 'RESTORE' : 'PROVISION');
-      return { result: started, events: [event], audited: [audited('RESTORE_TENANT', started)] };
+      const { tenant } = started;
+      return { result: started, tenant, events: [event], audited: [audited('RESTORE_TENANT', started)] };
     });
   }
 
   return {
+    ...createTenantReads({ registry, cache }),
     create,
-    find,
-    get,
-    findBySubdomain,
-    list,
     update,
     remove,
     restore,
@@ -265,18 +238,22 @@ async function startSwitch(
 }
 
 /** What is given and differs; null and absent both mean unchanged. */
-function realChanges(
-  data: { readonly [K in keyof TenantChanges]: TenantChanges[K] | null | undefined },
+async function realChanges(
+  transaction: RegistryTransaction,
+  { contactEmail, ...data }: { readonly [K in keyof TenantChanges]: TenantChanges[K] | null | undefined },
   present: Tenant,
-): TenantChanges {
-  const differs = ([field, value]: [string, unknown]) => value != null && !isSame(present, field, value);
-  return Object.fromEntries(Object.entries(data).filter(differs));
+): Promise<TenantChanges> {
+  const differs = ([field, value]: [string, unknown]) =>
+    value != null && value !== Reflect.get(present, field);
+  const changes: TenantChanges = Object.fromEntries(Object.entries(data).filter(differs));
+  if (contactEmail == null || (await isContact(transaction, present.id, contactEmail))) return changes;
+  return { ...changes, contactEmail };
 }
 
 /** An address that does not open any more is no reason not to give the tenant another one. */
-function isSame(present: Tenant, field: string, value: unknown): boolean {
+async function isContact(transaction: RegistryTransaction, id: string, address: string): Promise<boolean> {
   try {
-    return value === Reflect.get(present, field);
+    return (await transaction.contactEmail(id)) === address;
   } catch (error) {
     if (error instanceof SealedValueError) return false;
     throw error;

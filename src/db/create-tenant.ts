@@ -61,7 +61,7 @@ export async function createTenant(
       : await pool.query<SqlRow>({ name: 'create', text: sql, values: parameters });
     const [row] = rows;
     if (row === undefined) throw new Error('the insert of a tenant answered nothing');
-    return { tenant: readTenant(row, keyRing), operation: readOperation(row), event: readEvent(row) };
+    return { tenant: readTenant(row), operation: readOperation(row), event: readEvent(row) };
   } catch (error) {
     const constraint = violatedConstraint(error);
     if (constraint === 'tenants_live_subdomain_key') throw new SubdomainTakenError(subdomain);

@@ -1,18 +1,21 @@
 import type pg from 'pg';
-import type { ProvisioningEvent, StepStatus, TenantStatus } from '../core/model.ts';
+import type { ProvisioningEvent } from '../core/model.ts';
 import {
   FencedOffError,
   type OperationJournal,
   type RecordedWork,
   type TakenOperation,
 } from '../core/ports.ts';
+import type { TenantCache } from '../core/tenant-cache.ts';
+import { type ChangingTenant, changingTenant } from './changing-tenant.ts';
 import { hasCode } from './error-code.ts';
 import { reviveLostOperations } from './lost-operations.ts';
 import { operationNewsSql } from './operation-news.ts';
 import { inTransaction } from './pg-transaction.ts';
-import { readEvent, readOperation, type SqlRow, selectList } from './rows.ts';
+import { readEvent, readOperation, readTenant, type SqlRow, selectList } from './rows.ts';
 import { sharedSession } from './sql-session.ts';
 import { jobKey, operationTask } from './start-operation.ts';
+import { begun, type News, parts, type StepNews } from './step-news.ts';
 
 /** How long an operation is tried, over however many runners: one whose step ends its worker each time is given up. */
 const operationLimit = '1 day';
@@ -83,8 +86,6 @@ FROM unnest($7::int[], $8::operation_state[], $9::text[], $10::step_status[], $1
   WITH ORDINALITY AS news (completed, state, name, status, message, number)
 RETURNING created_at AS "createdAt"`;
 
-const tenantStatusSql = 'UPDATE tenants SET status = $2::tenant_status WHERE id = $1::uuid';
-
 const finishCancellingSql = operationNewsSql({
   tenant: `deleted_at = CASE WHEN previous.kind IN ('PROVISION', 'RESTORE') THEN clock_timestamp() ELSE deleted_at END`,
   operation: `state = 'CANCELLED', finished_at = clock_timestamp(), error = NULL, lease_until = NULL`,
@@ -103,17 +104,18 @@ export interface OperationJournalOptions {
   readonly pool: pg.Pool;
   /** How long a runner may be silent before another one takes its operation, milliseconds. */
   readonly leaseMs: number;
+  readonly cache: Pick<TenantCache, 'outdate'>;
 }
 
 /** The journal on PostgreSQL. */
-export function createOperationJournal({ pool, leaseMs }: OperationJournalOptions): OperationJournal {
+export function createOperationJournal({ pool, leaseMs, cache }: OperationJournalOptions): OperationJournal {
   /** Runs `work` and tells of it. COMMIT travels with what is told: when that is refused, it rolls back. */
   function recording(
     taken: TakenOperation,
     work: RecordedWork,
     newsOf: (messages: readonly string[]) => News,
   ): Promise<ProvisioningEvent[]> {
-    return telling(taken, async (client) => {
+    return telling(taken, async (client, tenant) => {
       const session = sharedSession(client);
       const messages: string[] = [];
       let { tenantStatus } = taken.told;
@@ -121,14 +123,16 @@ export function createOperationJournal({ pool, leaseMs }: OperationJournalOption
         note: (message) => void messages.push(message),
         setTenantStatus(status) {
           tenantStatus = status;
-          session.send(tenantStatusSql, [taken.operation.tenantId, status]);
+          void tenant.set('status', status);
         },
+        setSchemaVersion: (version) => void tenant.set('schemaVersion', version),
       });
       // Of several that fail the first one is told, and that is the one which makes the others fail.
       const [events] = await Promise.all([
         tell(client, taken, { ...newsOf(messages), tenantStatus }),
         client.query('COMMIT'),
         ...session.sent,
+        tenant.done(),
       ]);
       return events;
     });
@@ -137,9 +141,14 @@ export function createOperationJournal({ pool, leaseMs }: OperationJournalOption
   /** A transaction with news. Once it is committed, the next ones come behind them. */
   async function telling(
     taken: TakenOperation,
-    work: (client: pg.PoolClient) => Promise<ProvisioningEvent[]>,
+    work: (client: pg.PoolClient, tenant: ChangingTenant) => Promise<ProvisioningEvent[]>,
   ): Promise<ProvisioningEvent[]> {
-    const events = await inTransaction(pool, work);
+    const events = await inTransaction(pool, async (client) => {
+      const tenant = changingTenant(client, taken.operation.tenantId, cache);
+      const told = await work(client, tenant);
+      tenant.committed();
+      return told;
+    });
     for (const { sequence, tenantStatus } of events) taken.told = { sequence, tenantStatus };
     return events;
   }
@@ -239,23 +248,24 @@ export function createOperationJournal({ pool, leaseMs }: OperationJournalOption
         const news = [...parts(position, messages), undone];
         return { state: 'RUNNING', news: next === null ? news : [...news, begun(taken, next)] };
       }),
-    finishCancelling: ({ operation: { id, fence } }) =>
+    finishCancelling: ({ operation: { id, fence, tenantId } }) =>
       inTransaction(pool, async (client) => {
         const [row] = (await client.query<SqlRow>(finishCancellingSql, [id, fence])).rows;
         if (row === undefined) throw lost(id);
+        cache.outdate(tenantId, null);
         await client.query('COMMIT');
+        cache.outdate(tenantId, readTenant(row).version);
         return readEvent(row);
       }),
     async fail(taken, position, reason, retryInMs) {
-      const { id, tenantId, kind } = taken.operation;
+      const { id, kind } = taken.operation;
       const news: readonly StepNews[] = [{ position, status: 'FAILED', message: reason }];
       const state = retryInMs === null ? 'FAILED' : 'PENDING';
       const tenantStatus = state === 'FAILED' && kind === 'PROVISION' ? 'ERROR' : taken.told.tenantStatus;
       return only(
-        await telling(taken, async (client) => {
+        await telling(taken, async (client, tenant) => {
           // The tenant's row is locked first and the operation's second, as everywhere.
-          if (tenantStatus !== taken.told.tenantStatus)
-            await client.query(tenantStatusSql, [tenantId, tenantStatus]);
+          if (tenantStatus !== taken.told.tenantStatus) await tenant.set('status', tenantStatus);
           const events = await tell(client, taken, { state, news, tenantStatus, error: reason, retryInMs });
           if (retryInMs !== null) await client.query(retrySql, [id, jobKey(id)]);
           await client.query('COMMIT');
@@ -265,32 +275,6 @@ export function createOperationJournal({ pool, leaseMs }: OperationJournalOption
     },
     revive: () => reviveLostOperations(pool, leaseMs),
   };
-}
-
-interface News {
-  /** Of the operation, from now on. */
-  readonly state: 'PENDING' | 'RUNNING' | 'SUCCEEDED' | 'FAILED';
-  readonly news: readonly StepNews[];
-  /** When it changes. */
-  readonly tenantStatus?: TenantStatus;
-  /** Why a step failed. */
-  readonly error?: string | null;
-  readonly retryInMs?: number | null;
-}
-
-/** What an event tells of a step; what its last news says is the step's status. */
-interface StepNews {
-  readonly position: number;
-  readonly status: StepStatus;
-  readonly message: string | null;
-}
-
-function begun({ operation }: TakenOperation, position: number): StepNews {
-  return { position, status: 'IN_PROGRESS', message: operation.cancelling ? 'undoing' : null };
-}
-
-function parts(position: number, messages: readonly string[]): StepNews[] {
-  return messages.map((message) => ({ position, status: 'IN_PROGRESS', message }));
 }
 
 function lost(operationId: string, cause?: unknown): FencedOffError {

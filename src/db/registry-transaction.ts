@@ -3,7 +3,6 @@ import { SubdomainTakenError } from '../core/errors.ts';
 import type { RegistryTransaction, StartedOperation } from '../core/ports.ts';
 import { auditChangeSql, changeParameters } from './audit-entries.ts';
 import { violatedConstraint } from './errors.ts';
-import type { KeyRing } from './key-ring.ts';
 import { liveOrDeleted } from './middleware/soft-delete.ts';
 import { operationNewsSql } from './operation-news.ts';
 import type { RegistryTransactionClient } from './prisma-client.ts';
@@ -46,35 +45,38 @@ const reopenSql = operationNewsSql({
   withJob: true,
 });
 
+const omit = { contactEmail: true, contactEmailIndex: true } as const;
+
 /** What a change of the registry may do, inside one of Prisma's interactive transactions. */
-export function createRegistryTransaction(
-  client: RegistryTransactionClient,
-  keyRing: KeyRing,
-): RegistryTransaction {
+export function createRegistryTransaction(client: RegistryTransactionClient): RegistryTransaction {
   const one = async (sql: string, ...parameters: readonly unknown[]): Promise<StartedOperation> => {
     const [row] = await client.$queryRawUnsafe<SqlRow[]>(sql, ...parameters);
     if (row === undefined) throw new Error('a statement on an operation answered nothing');
-    return { tenant: readTenant(row, keyRing), operation: readOperation(row), event: readEvent(row) };
+    return { tenant: readTenant(row), operation: readOperation(row), event: readEvent(row) };
   };
-  const anyTenant = (id: string) => client.tenant.findFirst({ where: { id, AND: [liveOrDeleted] } });
+  const anyTenant = (id: string) => client.tenant.findFirst({ where: { id, AND: [liveOrDeleted] }, omit });
 
   return {
     async lock(id) {
       await client.$queryRaw`SELECT FROM tenants WHERE id = ${id}::uuid FOR UPDATE`;
       return anyTenant(id);
     },
+    async contactEmail(id) {
+      const where = { id, AND: [liveOrDeleted] };
+      return (await client.tenant.findFirstOrThrow({ where, select: { contactEmail: true } })).contactEmail;
+    },
     update(id, changes) {
       // The trigger cannot see every change of an address: its blind index knows no case.
       const counted = changes.contactEmail === undefined ? {} : { version: { increment: 1 } };
       return claimingSubdomain(changes.subdomain ?? '', () =>
-        client.tenant.update({ where: { id }, data: { ...changes, ...counted } }),
+        client.tenant.update({ where: { id }, data: { ...changes, ...counted }, omit }),
       );
     },
-    delete: (id) => client.tenant.delete({ where: { id } }),
+    delete: (id) => client.tenant.delete({ where: { id }, omit }),
     async restore(id) {
       const deleted = await anyTenant(id);
       return claimingSubdomain(deleted?.subdomain ?? '', () =>
-        client.tenant.update({ where: { id, deletedAt: { not: null } }, data: { deletedAt: null } }),
+        client.tenant.update({ where: { id, deletedAt: { not: null } }, data: { deletedAt: null }, omit }),
       );
     },
     async isSubdomainTaken(subdomain, exceptId) {

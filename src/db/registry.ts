@@ -4,6 +4,7 @@ import type { Registry } from '../core/ports.ts';
 import type { Prisma } from '../generated/prisma/client.ts';
 import { createTenant } from './create-tenant.ts';
 import { lostToAnother, reachingDatabase } from './errors.ts';
+import { createTenantLookup } from './find-tenant.ts';
 import type { KeyRing } from './key-ring.ts';
 import { liveOrDeleted } from './middleware/soft-delete.ts';
 import type { RegistryClient } from './prisma-client.ts';
@@ -23,9 +24,7 @@ const attempts = 3;
 export function createRegistry({ client, pool, keyRing }: RegistryOptions): Registry {
   return {
     create: (tenant) => reachingDatabase(() => createTenant(pool, keyRing, tenant)),
-    find: (id, deleted) =>
-      reachingDatabase(() => client.tenant.findFirst({ where: { id, ...visibility(deleted) } })),
-    findBySubdomain: (subdomain) => reachingDatabase(() => client.tenant.findFirst({ where: { subdomain } })),
+    ...createTenantLookup(pool),
     list: (query, selection) =>
       reachingDatabase(() => {
         const { where, ...page } = tenantPage(query);
@@ -49,9 +48,7 @@ export function createRegistry({ client, pool, keyRing }: RegistryOptions): Regi
       }),
     transaction: (work) =>
       reachingDatabase(() =>
-        repeating(() =>
-          client.$transaction((transaction) => work(createRegistryTransaction(transaction, keyRing))),
-        ),
+        repeating(() => client.$transaction((transaction) => work(createRegistryTransaction(transaction)))),
       ),
   };
 }

@@ -1,15 +1,12 @@
 import type { Operation, ProvisioningEvent, Tenant } from '../core/model.ts';
-import type { KeyRing } from './key-ring.ts';
 
-// Rows of plain SQL, under the names of the domain: a column `contact_email` of table `t` is selected as
-// "tenant.contactEmail", so that one row can carry several entities.
+// Rows of plain SQL, under the names of the domain: a column `schema_version` of table `t` is selected as
+// "tenant.schemaVersion", so that one row can carry several entities. Of a tenant's contact nothing is selected.
 
 const tenant = {
   id: 'id',
   name: 'name',
   subdomain: 'subdomain',
-  contactEmail: 'contact_email',
-  contactEmailIndex: 'contact_email_index',
   tier: 'tier',
   status: 'status',
   version: 'version',
@@ -80,13 +77,8 @@ function read<K extends keyof Entities>(entity: K, row: SqlRow): Entities[K] {
   ) as unknown as Entities[K];
 }
 
-/** A tenant whose address is decrypted at the moment somebody reads it. */
-export function readTenant(row: SqlRow, keyRing: KeyRing): Tenant {
-  const sealed = read('tenant', row);
-  return Object.defineProperty({ ...sealed }, 'contactEmail', {
-    enumerable: true,
-    get: () => keyRing.open(sealed.contactEmail, { tenantId: sealed.id, field: 'contactEmail' }),
-  });
+export function readTenant(row: SqlRow): Tenant {
+  return read('tenant', row);
 }
 
 export function readOperation(row: SqlRow): Operation {

@@ -1,9 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { RedisPubSub } from 'graphql-redis-subscriptions';
 import type { Logger } from 'pino';
+import { connectRedis, type RedisServer } from '../redis/redis-connection.ts';
 import { parseEvent } from './event-message.ts';
 import { createHub, type Feed } from './feed.ts';
-import { connectRedis, type RedisServer } from './redis-connection.ts';
 import { createPublisher } from './redis-publisher.ts';
 import { keepSubscribed } from './redis-subscription.ts';
 

@@ -133,8 +133,34 @@ export function createMetrics({ pool, jobs, leases }: MetricsOptions) {
     },
   });
 
+  // Counted by hand: the look-up of a label's counter would cost as much as the answer that is counted.
+  const cacheRequests = {
+    'memory hit': 0,
+    'memory miss': 0,
+    'redis hit': 0,
+    'redis miss': 0,
+    'redis bypass': 0,
+  };
+  new Counter({
+    name: 'cache_requests_total',
+    help: 'Look-ups of single tenants by what each tier answered. bypass: the tier was not asked, or did not answer.',
+    labelNames: ['tier', 'result'],
+    registers,
+    collect() {
+      this.reset();
+      for (const [answer, count] of Object.entries(cacheRequests)) {
+        const [tier = '', result = ''] = answer.split(' ');
+        this.inc({ tier, result }, count);
+      }
+    },
+  });
+
   return {
     registry,
+    /** Counts what a tier of the cache answered. */
+    recordCacheRequest(answer: keyof typeof cacheRequests): void {
+      cacheRequests[answer] += 1;
+    },
     /** Shows one more pool, under its name. */
     watchPool(name: string, usage: () => PoolUsage): void {
       pools.set(name, usage);

@@ -1,3 +1,5 @@
+import type { OutputRef } from '@pothos/core';
+import type { Tenant } from '../core/model.ts';
 import { pageSize } from '../core/validation.ts';
 import type { Builder } from './builder.ts';
 import { operationsConnection } from './connections.ts';
@@ -11,7 +13,11 @@ interface Used {
   readonly tenantPool: ReturnType<typeof addTenantPool>;
 }
 
-export function addTenant(builder: Builder, { tenantStatus, operation, tenantPool }: Used) {
+/** Resolvers answer it with core's tenants, which lack the contact; the fields that need more load it. */
+export function addTenant(
+  builder: Builder,
+  { tenantStatus, operation, tenantPool }: Used,
+): OutputRef<Tenant> {
   // Not `t.connection`: that one also takes `last` and `before`.
   const operations = builder.connectionObject(
     { type: operation, name: 'TenantOperationsConnection' },
@@ -31,7 +37,9 @@ export function addTenant(builder: Builder, { tenantStatus, operation, tenantPoo
         description: 'Null without the role admin.',
         authScopes: { admin: true },
         unauthorizedResolver: () => null,
-        // Reading the property decrypts it, so nobody else may even touch it.
+        // Loaded when it is asked for: most tenants come without. Reading the property decrypts it, so nobody else may
+        // even touch it.
+        select: { contactEmail: true },
         resolve: ({ contactEmail }) => contactEmail,
       }),
       tier: t.exposeString('tier'),

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import type { Core } from '../../src/core/core.ts';
+import type { Tenant } from '../../src/core/model.ts';
+import { createTenantLookup } from '../../src/db/find-tenant.ts';
 import { actor } from '../support/actor.ts';
 import { startTestApp, type TestApp, type TestAppOptions } from '../support/app.ts';
 import { eventually } from '../support/eventually.ts';
@@ -8,6 +10,8 @@ import { eventually } from '../support/eventually.ts';
 export interface CoreApp extends AsyncDisposable {
   readonly app: TestApp;
   readonly core: Core;
+  /** The tenant as it is, whatever the app remembers. */
+  stored(id: string): Promise<Tenant>;
   /** Plain SQL as the service's role. */
   sql(query: string, values?: readonly unknown[]): Promise<Record<string, unknown>[]>;
 }
@@ -19,10 +23,16 @@ export async function startCore(options: TestAppOptions = {}): Promise<CoreApp> 
   const pool = new pg.Pool({ ...app.database, max: 5 });
   pool.on('error', () => {});
   stack.defer(() => pool.end());
+  const { find } = createTenantLookup(pool);
   const running = stack.move();
   return {
     app,
     core: app.core,
+    async stored(id) {
+      const tenant = await find(id);
+      if (tenant === null) throw new Error(`there is no tenant ${id}`);
+      return tenant;
+    },
     sql: async (query, values = []) => (await pool.query(query, [...values])).rows,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };

@@ -27,8 +27,6 @@ describe('a new tenant', () => {
       id: anything.id,
       name: 'Acme Ltd',
       subdomain,
-      contactEmail: 'Owner@Acme.example',
-      contactEmailIndex: expect.stringMatching(/^[\w-]{43}$/),
       tier: 'standard',
       status: 'PROVISIONING',
       version: 1,

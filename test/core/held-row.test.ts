@@ -9,6 +9,7 @@ import { createRegistryClients } from '../../src/db/prisma-client.ts';
 import { createRegistry } from '../../src/db/registry.ts';
 import { asAdministrator, createTestDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
+import { uncached } from '../support/uncached.ts';
 import { editor, newTenant, outcomes } from './core-app.ts';
 
 test('whoever holds a row for ever holds up the changes of that tenant for a while, and nothing else', async () => {
@@ -24,8 +25,10 @@ test('whoever holds a row for ever holds up the changes of that tenant for a whi
   parts.defer(() => pool.end());
   const keyRing = createKeyRing([{ id: 'key', key: randomBytes(32) }], randomBytes(32));
   const { client } = createRegistryClients(pool, keyRing);
+  const registry = createRegistry({ client, pool, keyRing });
   const tenants = createTenants({
-    registry: createRegistry({ client, pool, keyRing }),
+    registry,
+    cache: uncached(registry),
     feed: { publish: () => {} },
     rules: createRules(new Set()),
     digest: keyRing.digest,

@@ -5,6 +5,7 @@ import { FencedOffError, type OperationJournal, type TakenOperation } from '../.
 import { createOperationJournal } from '../../src/db/operation-journal.ts';
 import { createPool } from '../../src/db/pool.ts';
 import { activeTenant, type CoreApp, editor, newTenant, startCore } from '../core/core-app.ts';
+import { nobodyRemembers } from '../support/uncached.ts';
 
 const leaseMs = 60_000;
 
@@ -17,7 +18,7 @@ let operationId = '';
 beforeAll(async () => {
   app = await startCore({ worker: false });
   pool = createPool(app.app.database, { max: 20, name: 'journal', onError: () => {} });
-  journal = createOperationJournal({ pool, leaseMs });
+  journal = createOperationJournal({ pool, leaseMs, cache: nobodyRemembers });
 });
 afterAll(async () => {
   await pool?.end();

@@ -4,6 +4,7 @@ import type { OperationJournal, TakenOperation } from '../../src/core/ports.ts';
 import { createOperationJournal } from '../../src/db/operation-journal.ts';
 import { createPool } from '../../src/db/pool.ts';
 import { type CoreApp, editor, newTenant, startCore } from '../core/core-app.ts';
+import { nobodyRemembers } from '../support/uncached.ts';
 
 let app: CoreApp;
 let pool: pg.Pool;
@@ -13,7 +14,7 @@ let operationId = '';
 beforeAll(async () => {
   app = await startCore({ worker: false });
   pool = createPool(app.app.database, { max: 5, name: 'sweep', onError: () => {} });
-  journal = createOperationJournal({ pool, leaseMs: 60_000 });
+  journal = createOperationJournal({ pool, leaseMs: 60_000, cache: nobodyRemembers });
 });
 afterAll(async () => {
   await pool?.end();

@@ -24,6 +24,7 @@ import { createSchema } from '../../src/resolvers/schema.ts';
 import { createObjectCounter } from '../../src/schema/complexity.ts';
 import { createLeaseRoles } from '../../src/workers/lease-roles.ts';
 import { unlimited } from '../support/allowance.ts';
+import { uncached } from '../support/uncached.ts';
 import { graphqlClient } from './graphql-client.ts';
 
 // Nobody listens on port 1.
@@ -45,6 +46,7 @@ test('a database that is out is UNAVAILABLE, over every kind of operation', asyn
   const keyRing = createKeyRing([{ id: 'test', key: new Uint8Array(32) }], new Uint8Array(32));
   const { client: prisma, includingDeleted } = createRegistryClients(pool, keyRing);
   const registry = createRegistry({ client: prisma, pool, keyRing });
+  const cache = uncached(registry);
   const log = pino({ level: 'silent' });
   const feed = parts.use(await createLocalFeed(log));
   const metrics = createMetrics({
@@ -71,12 +73,18 @@ test('a database that is out is UNAVAILABLE, over every kind of operation', asyn
       schema: createSchema(),
       context: {
         core: {
-          tenants: createTenants({ registry, feed, rules: createRules(new Set()), digest: keyRing.digest }),
-          operations: createOperations({ registry, feed }),
+          tenants: createTenants({
+            registry,
+            feed,
+            cache,
+            rules: createRules(new Set()),
+            digest: keyRing.digest,
+          }),
+          operations: createOperations({ registry, feed, cache }),
           watch: createWatch({ history: createEventHistory(pool), feed, rereadIntervalMs: 1_000 }),
           leases: createLeases({
             store: createLeaseStore({ pool, roles: createLeaseRoles('none'), restMs: 0 }),
-            registry,
+            cache,
             connectionsFor: () => 1,
             usage: () => ({ active: 0, idle: 0, waiting: 0 }),
             server: nowhere,

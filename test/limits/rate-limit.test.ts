@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
-import { connectRedis } from '../../src/events/redis-connection.ts';
 import { createRateLimit } from '../../src/limits/rate-limit.ts';
+import { connectRedis } from '../../src/redis/redis-connection.ts';
 import { eventually } from '../support/eventually.ts';
 import { redisMissing, startRedis } from '../support/redis.ts';
 

@@ -210,6 +210,17 @@ describe.skipIf(redisMissing !== null)(redisMissing ?? 'a contact’s address', 
       await settled(id);
     }
     await call(admin.unary(rpc.getTenant, { id }));
+
+    // Looked up by itself, as it is cached; once more when it is, and while an admin reads the address.
+    for (const query of [
+      `{ tenant(id: "${id}") { name } }`,
+      `{ tenantBySubdomain(subdomain: "nobody") { name } }`,
+      `{ tenant(id: "${id}") { name } }`,
+    ]) {
+      await graphql('viewer', query);
+    }
+    const read = await client.run('admin', `{ tenant(id: "${id}") { name contactEmail } }`);
+    expect(leaksIn(JSON.stringify(read.body))).toHaveLength(1);
     const failing = await created();
     const first = await settled(failing);
     await administer(
@@ -287,6 +298,9 @@ describe.skipIf(redisMissing !== null)(redisMissing ?? 'a contact’s address', 
       (await monitored.keys('*')).map(async (key) => `${key} ${await monitored.dump(key)}`),
     );
     expect(commands.some((command) => /^publish /i.test(command))).toBe(true);
+    // Tenants are kept there, and asked for.
+    expect(commands.some((command) => /^eval .*:tenant:.*Somebody/is.test(command))).toBe(true);
+    expect(commands.some((command) => /^get .*:tenant:/i.test(command))).toBe(true);
     expect(leaksIn([...values, ...commands].join('\n'))).toEqual([]);
   });
 

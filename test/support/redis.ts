@@ -25,7 +25,7 @@ export interface TestRedis extends AsyncDisposable {
   goDown(): Promise<void>;
   comeBack(): Promise<void>;
   /** Breaks the service's connections on the server. @returns how many there were */
-  killConnections(name: 'publisher' | 'subscriber'): Promise<number>;
+  killConnections(name: 'publisher' | 'subscriber' | 'cache' | 'cache-subscriber'): Promise<number>;
 }
 
 /**

@@ -37,7 +37,11 @@ beforeAll(async () => {
   });
   const taken = { operation: { tenantId }, tenantStatus: 'ACTIVE', schemaVersion: 2 } as const;
   const sql = { query: app.sql, send: () => {}, reset: () => {} };
-  context = contexts(taken).inTransaction(sql, { note: () => {}, setTenantStatus: () => {} });
+  context = contexts(taken).inTransaction(sql, {
+    note: () => {},
+    setTenantStatus: () => {},
+    setSchemaVersion: () => {},
+  });
 }, 60_000);
 afterAll(() => app?.[Symbol.asyncDispose]());
 

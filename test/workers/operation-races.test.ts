@@ -7,6 +7,7 @@ import { createPool } from '../../src/db/pool.ts';
 import { type CoreApp, editor, newTenant, outcomes, startCore } from '../core/core-app.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
+import { nobodyRemembers } from '../support/uncached.ts';
 import {
   areGapless,
   connect,
@@ -34,7 +35,7 @@ beforeAll(async () => {
   administrator = parts.use(await connect(database.administrator));
   const pool = createPool(database.settings, { max: 5, name: 'dead', onError: () => {} });
   parts.defer(() => pool.end());
-  journal = createOperationJournal({ pool, leaseMs: timings.leaseMs });
+  journal = createOperationJournal({ pool, leaseMs: timings.leaseMs, cache: nobodyRemembers });
 });
 afterAll(() => parts?.disposeAsync());
 

@@ -5,6 +5,7 @@ import { createPool } from '../../src/db/pool.ts';
 import { type CoreApp, editor, newTenant, startCore } from '../core/core-app.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
+import { nobodyRemembers } from '../support/uncached.ts';
 import { areGapless, eventsOf, settled } from './worker-app.ts';
 
 const leaseMs = 500;
@@ -22,7 +23,7 @@ beforeAll(async () => {
   idle = parts.use(await startCore({ database, worker: false }));
   const pool = createPool(database.settings, { max: 5, name: 'dead', onError: () => {} });
   parts.defer(() => pool.end());
-  journal = createOperationJournal({ pool, leaseMs });
+  journal = createOperationJournal({ pool, leaseMs, cache: nobodyRemembers });
 });
 afterAll(() => parts?.disposeAsync());
 

@@ -10,6 +10,7 @@ import { startVersionCluster, type VersionCluster } from '../db/version-cluster.
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { postgresVersions } from '../support/postgres-versions.ts';
+import { nobodyRemembers } from '../support/uncached.ts';
 import {
   areGapless,
   connect,
@@ -234,7 +235,9 @@ async function takeAsDead(database: TestDatabase, { sql }: CoreApp, operationId:
   );
   const pool = createPool(database.settings, { max: 1, name: 'dead', onError: () => {} });
   try {
-    expect(await createOperationJournal({ pool, leaseMs: 200 }).take(operationId)).not.toBeNull();
+    expect(
+      await createOperationJournal({ pool, leaseMs: 200, cache: nobodyRemembers }).take(operationId),
+    ).not.toBeNull();
   } finally {
     await pool.end();
   }

@@ -12,21 +12,25 @@ const deadlineMs = 60_000;
 
 /** The tenant and its newest operation, when that is at its end. */
 export function settled(
-  { core }: CoreApp,
+  { core, stored }: CoreApp,
   tenantId: string,
 ): Promise<{ tenant: Tenant; operation: Operation }> {
   return eventually(async () => {
-    const { operationId } = await core.tenants.get(tenantId, 'INCLUDE');
+    const { operationId } = await stored(tenantId);
     const operation = await core.operations.find(operationId ?? '');
     if (operation === null || ['PENDING', 'RUNNING'].includes(operation.state)) return null;
-    return { tenant: await core.tenants.get(tenantId, 'INCLUDE'), operation };
+    return { tenant: await stored(tenantId), operation };
   }, deadlineMs);
 }
 
 /** Until the tenant's newest operation is in this state. */
-export function inState({ core }: CoreApp, tenantId: string, state: Operation['state']): Promise<Operation> {
+export function inState(
+  { core, stored }: CoreApp,
+  tenantId: string,
+  state: Operation['state'],
+): Promise<Operation> {
   return eventually(async () => {
-    const { operationId } = await core.tenants.get(tenantId, 'INCLUDE');
+    const { operationId } = await stored(tenantId);
     const operation = await core.operations.find(operationId ?? '');
     return operation?.state === state && operation;
   }, deadlineMs);

@@ -78,11 +78,12 @@ function isDuplicate(error: unknown): boolean {
 
 /** Notes what the tenant has now. Of two workers that come first with different files, one is refused. */
 async function record(context: StepContext, { files }: MigrationScript): Promise<void> {
-  const { sql, tenantId, migrations, note } = context;
+  const { sql, migrations, note, setSchemaVersion } = context;
   if (!(await areRecorded(sql, migrations, files))) {
     await recordMigrations(sql, files);
     await areRecorded(sql, migrations, files);
   }
-  sql.send('UPDATE tenants SET schema_version = $2 WHERE id = $1', [tenantId, files.at(-1)?.version]);
+  const last = files.at(-1);
+  if (last !== undefined) setSchemaVersion(last.version);
   for (const { name } of files) note(`${name} applied`);
 }

@@ -27,11 +27,11 @@ export const createSchema: Step = {
   },
   // With all that the migrations made in it. What is somebody else's stays.
   async undo(context) {
-    const { sql, names, tenantId } = context;
+    const { sql, names, setSchemaVersion } = context;
     if ((await schemaState(context)) !== 'own') return;
     const { before, after } = asOwner(names.owner, await context.roleAdmin());
     await sql.query(`${before}DROP SCHEMA ${names.schema} CASCADE${after}`);
-    await sql.query('UPDATE tenants SET schema_version = 0 WHERE id = $1', [tenantId]);
+    setSchemaVersion(0);
   },
 };
 

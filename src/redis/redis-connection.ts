@@ -24,7 +24,7 @@ export interface RedisServer {
  */
 export function connectRedis(
   { url, tls }: RedisServer,
-  name: 'publisher' | 'subscriber' | 'limiter',
+  name: 'publisher' | 'subscriber' | 'limiter' | 'cache' | 'cache-subscriber',
   log: Logger,
   commandTimeoutMs = usualTimeoutMs,
 ): Redis {

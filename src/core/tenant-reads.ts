@@ -1,0 +1,51 @@
+import { NotFoundError } from './errors.ts';
+import type { DeletedFilter, Tenant } from './model.ts';
+import type { Registry, TenantQuery } from './ports.ts';
+import type { TenantCache } from './tenant-cache.ts';
+import { parse, tenantFilter, uuid } from './validation.ts';
+
+export interface TenantReadsOptions {
+  readonly registry: Pick<Registry, 'list'>;
+  readonly cache: Pick<TenantCache, 'find' | 'findBySubdomain'>;
+}
+
+/** How callers look at tenants: single ones as the cache has them, lists as they are. */
+export function createTenantReads({ registry, cache }: TenantReadsOptions) {
+  /** The tenant, or null when it is unknown or `deleted` hides it. @throws {ValidationError} when the id is no UUID */
+  async function find(id: string, deleted: DeletedFilter = 'EXCLUDE'): Promise<Tenant | null> {
+    const found = cache.find(parse(uuid, id));
+    const tenant = found instanceof Promise ? await found : found;
+    return tenant !== null && isShown(tenant, deleted) ? tenant : null;
+  }
+
+  /** The tenant. @throws {NotFoundError} {ValidationError} */
+  async function get(id: string, deleted: DeletedFilter = 'EXCLUDE'): Promise<Tenant> {
+    const tenant = await find(id, deleted);
+    if (tenant === null) throw new NotFoundError('tenant');
+    return tenant;
+  }
+
+  /** The live tenant with this subdomain, in any case and with surrounding blanks. */
+  async function findBySubdomain(subdomain: string): Promise<Tenant | null> {
+    const trimmed = subdomain.trim();
+    return /^[a-z0-9-]{1,63}$/i.test(trimmed) ? cache.findBySubdomain(trimmed.toLowerCase()) : null;
+  }
+
+  /** @throws {ValidationError} for a filter that breaks a rule */
+  async function list(query: TenantQuery, selection: object = {}): Promise<Tenant[]> {
+    return registry.list({ ...query, filter: parse(tenantFilter, query.filter) }, selection);
+  }
+
+  return { find, get, findBySubdomain, list };
+}
+
+function isShown({ deletedAt }: Tenant, deleted: DeletedFilter): boolean {
+  switch (deleted) {
+    case 'EXCLUDE':
+      return deletedAt === null;
+    case 'INCLUDE':
+      return true;
+    case 'ONLY':
+      return deletedAt !== null;
+  }
+}
