@@ -2,7 +2,7 @@ import { NotFoundError } from './errors.ts';
 import type { DeletedFilter, Tenant } from './model.ts';
 import type { Registry, TenantQuery } from './ports.ts';
 import type { TenantCache } from './tenant-cache.ts';
-import { parse, tenantFilter, uuid } from './validation.ts';
+import { isUuid, parse, tenantFilter, uuid } from './validation.ts';
 
 export interface TenantReadsOptions {
   readonly registry: Pick<Registry, 'list'>;
@@ -13,7 +13,7 @@ export interface TenantReadsOptions {
 export function createTenantReads({ registry, cache }: TenantReadsOptions) {
   /** The tenant, or null when it is unknown or `deleted` hides it. @throws {ValidationError} when the id is no UUID */
   async function find(id: string, deleted: DeletedFilter = 'EXCLUDE'): Promise<Tenant | null> {
-    const found = cache.find(parse(uuid, id));
+    const found = cache.find(isUuid(id) ? id : parse(uuid, id));
     const tenant = found instanceof Promise ? await found : found;
     return tenant !== null && isShown(tenant, deleted) ? tenant : null;
   }
