@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { sendNodeResponse } from '@whatwg-node/server';
 import type { GraphQLSchema } from 'graphql';
 import { createYoga, type YogaServerOptions } from 'graphql-yoga';
 import type { Logger } from 'pino';
@@ -6,13 +7,13 @@ import type { Allowance } from '../core/allowance.ts';
 import type { Authenticate } from '../core/core.ts';
 import type { ObjectCounter } from '../schema/complexity.ts';
 import type { GraphqlContext } from '../schema/context.ts';
+import { sendEvents } from './event-stream.ts';
 import { graphiqlOptions } from './graphiql.ts';
 import type { GraphqlMetrics } from './metrics.ts';
 import { useAuthentication } from './plugins/authentication.ts';
 import { useCancellation } from './plugins/cancellation.ts';
 import { useDocumentLimits } from './plugins/document-limits.ts';
-import { useErrorMasking } from './plugins/error-masking.ts';
-import { useExpiry } from './plugins/expiry.ts';
+import { createMask, useErrorMasking } from './plugins/error-masking.ts';
 import { useLogging } from './plugins/logging.ts';
 import { useMetrics } from './plugins/metrics.ts';
 import { useObjectLimits } from './plugins/object-limits.ts';
@@ -42,6 +43,12 @@ export interface GraphqlOptions {
   readonly introspection: boolean;
 }
 
+/** What Yoga's plugins are given of Node. */
+interface Exchange {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+}
+
 export interface GraphqlHandler {
   handle(request: IncomingMessage, response: ServerResponse): void | Promise<void>;
   /** Ends every subscription with a `complete` event. */
@@ -52,9 +59,10 @@ export interface GraphqlHandler {
 export function createGraphqlHandler(options: GraphqlOptions): GraphqlHandler {
   const { schema, context, authenticate, countObjects, allowance, metrics, log } = options;
   const { corsOrigins, graphiql, introspection, trustedDocuments } = options;
-  const subscriptions = createSubscriptions(metrics.subscriptions, allowance);
+  const mask = createMask(log);
+  const subscriptions = createSubscriptions({ active: metrics.subscriptions, allowance, mask, context });
 
-  const yoga = createYoga<object, Omit<GraphqlContext, 'principal'>>({
+  const yoga = createYoga<Exchange, Omit<GraphqlContext, 'principal'>>({
     schema,
     context,
     plugins: [
@@ -67,9 +75,8 @@ export function createGraphqlHandler(options: GraphqlOptions): GraphqlHandler {
       useObjectLimits(countObjects, allowance), // before anything runs
       useLogging(log), // knows the principal
       useCancellation(options.requestLimitMs), // everything inside belongs to the request's signal
-      useExpiry(), // outside of cancellation as well
-      subscriptions.plugin, // outside of cancellation: it ends streams that wait
-      useErrorMasking(log), // sees every result last, also those of refusals above
+      subscriptions.plugin, // runs subscriptions in Yoga's place
+      useErrorMasking(mask), // sees every result last, also those of refusals above
     ],
     // Ours instead: `useErrorMasking` and `useRequestLimits`.
     maskedErrors: false,
@@ -86,8 +93,19 @@ export function createGraphqlHandler(options: GraphqlOptions): GraphqlHandler {
     multipart: false,
   });
 
+  /** The answer as Yoga has it, or the results that it stands for. */
+  function send(answer: Response, request: IncomingMessage, response: ServerResponse): void | Promise<void> {
+    const results = subscriptions.resultsOf(answer);
+    return results === null
+      ? sendNodeResponse(answer, response, request, true)
+      : sendEvents(results, answer.headers, response);
+  }
+
   return {
-    handle: (request, response) => yoga(request, response),
+    async handle(request, response) {
+      const answer = yoga.handleNodeRequestAndResponse(request, response, { req: request, res: response });
+      await send(await answer, request, response);
+    },
     completeSubscriptions: () => subscriptions.complete(),
   };
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { isAsyncIterable, mapAsyncIterator } from '@envelop/core';
+import { isAsyncIterable } from '@envelop/core';
 import { GraphQLError } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import type { Logger } from 'pino';
@@ -9,11 +9,14 @@ import { publicError, rootCause } from '../errors.ts';
 /** Errors of a document or its variables; more of them would help nobody. Fields have one each at most. */
 const maxErrors = 10;
 
+/** The result as the caller may see it; the same object when it has no errors. */
+export type Mask = <R extends object>(result: R, signal: AbortSignal) => R;
+
 /**
  * Shows callers the errors that are meant for them. Everything else becomes INTERNAL with a request id that stands in
  * the log beside the error; no stack trace leaves the process. Which encryption key is missing is said.
  */
-export function useErrorMasking(log: Logger): Plugin {
+export function createMask(log: Logger): Mask {
   function shown(error: unknown, signal: AbortSignal): GraphQLError {
     const known = publicError(error);
     if (known !== null) return known;
@@ -37,19 +40,21 @@ export function useErrorMasking(log: Logger): Plugin {
     );
   }
 
-  function mask<R extends object>(result: R, signal: AbortSignal): R {
+  return (result, signal) => {
     const errors: unknown = Reflect.get(result, 'errors');
     if (!Array.isArray(errors) || errors.length === 0) return result;
     // Without data nothing was run: all of these are of the request.
     const some = Reflect.get(result, 'data') === undefined ? errors.slice(0, maxErrors) : errors;
     return { ...result, errors: some.map((error) => shown(error, signal)) };
-  }
+  };
+}
 
+/** Masks each answer; the results of subscriptions are masked one by one, as they are made. */
+export function useErrorMasking(mask: Mask): Plugin {
   return {
     // The last hook that sees a result, whatever made it: parsing, validation, execution or another plugin.
     onResultProcess({ request: { signal }, result, setResult }) {
-      if (isAsyncIterable(result)) setResult(mapAsyncIterator(result, (value) => mask(value, signal)));
-      else setResult(mask(result, signal));
+      if (!isAsyncIterable(result)) setResult(mask(result, signal));
     },
   };
 }
