@@ -20,15 +20,13 @@ const complete = 'event: complete\ndata:\n\n';
 const texts = new WeakMap<ExecutionResult, Buffer>();
 
 /**
- * Writes results as server-sent events (https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md) until there
+ * Writes results, behind the headers, as server-sent events (https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md) until there
  * are no more of them. It asks for the next result when the connection has taken the one before.
  */
 export async function sendEvents(
   results: AsyncIterable<ExecutionResult>,
-  headers: Headers,
   response: ServerResponse,
 ): Promise<void> {
-  response.setHeaders(headers).writeHead(200);
   // A peer that is gone without a word is noticed by the system.
   response.socket?.setKeepAlive(true);
   // At once: some browsers wait for a first byte.

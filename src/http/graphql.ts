@@ -93,19 +93,21 @@ export function createGraphqlHandler(options: GraphqlOptions): GraphqlHandler {
     multipart: false,
   });
 
-  /** The answer as Yoga has it, or the results that it stands for. */
   function send(answer: Response, request: IncomingMessage, response: ServerResponse): void | Promise<void> {
     const results = subscriptions.resultsOf(answer);
-    return results === null
-      ? sendNodeResponse(answer, response, request, true)
-      : sendEvents(results, answer.headers, response);
+    if (results === null) return sendNodeResponse(answer, response, request, true);
+    response.setHeaders(answer.headers).writeHead(answer.status);
+    // What has read the body would hold it, and Yoga's request, as long as the connection.
+    request.removeAllListeners('data').removeAllListeners('error');
+    return sendEvents(results, response);
   }
 
   return {
-    async handle(request, response) {
-      const answer = yoga.handleNodeRequestAndResponse(request, response, { req: request, res: response });
-      await send(await answer, request, response);
-    },
+    handle: (request, response) =>
+      // No function that waits for the end of a stream holds the answer.
+      Promise.resolve(
+        yoga.handleNodeRequestAndResponse(request, response, { req: request, res: response }),
+      ).then((answer) => send(answer, request, response)),
     completeSubscriptions: () => subscriptions.complete(),
   };
 }

@@ -23,8 +23,8 @@ interface Group {
  * operation and variables, and the same role. Nothing else of who asks may decide what is seen of an event.
  * @param context what resolvers are given beside the principal
  */
-export function createSharedExecution(
-  context: Omit<GraphqlContext, 'principal'>,
+export function createSharedExecution<Context extends object>(
+  context: Context,
 ): (args: SubscriptionArgs) => Execution {
   const groups = new WeakMap<DocumentNode, Map<string, Group>>();
 
