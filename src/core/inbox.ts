@@ -2,7 +2,7 @@ import type { ProvisioningEvent } from './model.ts';
 import type { EventFeed } from './ports.ts';
 
 /** Events that a watcher has not taken yet; with more of them it reads the history instead. */
-const limit = 1_000;
+export const inboxLimit = 1_000;
 
 export interface Inbox {
   /**
@@ -10,6 +10,8 @@ export interface Inbox {
    * ever after `close`.
    */
   next(): Promise<ProvisioningEvent | 'resync' | 'closed'>;
+  /** Lets the next answer be `resync`; nothing is lost. */
+  resync(): void;
   close(): void;
 }
 
@@ -39,7 +41,7 @@ export function createInbox(
   const unsubscribe = feed.subscribe({
     event(event) {
       if (!wants(event) || lost) return;
-      if (queue.length < limit) queue.push(event);
+      if (queue.length < inboxLimit) queue.push(event);
       else lose();
       wake?.();
     },
@@ -75,6 +77,10 @@ export function createInbox(
         if (event !== undefined) return event;
         await arrival(due - now);
       }
+    },
+    resync() {
+      due = 0;
+      wake?.();
     },
     close() {
       closed = true;

@@ -1,7 +1,7 @@
 import type { EventStream } from './inbox-stream.ts';
 import type { EventFeed, EventHistory } from './ports.ts';
-import { watchMany } from './watch-many.ts';
 import { watchOne } from './watch-one.ts';
+import { createSharedWatch } from './watch-shared.ts';
 
 export interface WatchOptions {
   readonly history: EventHistory;
@@ -13,7 +13,10 @@ export interface WatchOptions {
 export interface Watch {
   /** Follows one tenant from behind sequence `after` to the end of its work. */
   one(tenantId: string, after: number): EventStream;
-  /** Follows many tenants, all when `tenantIds` is null, from now on and without end. */
+  /**
+   * Follows many tenants, all when `tenantIds` is null, without end. Whatever is committed after the promise is fulfilled
+   * is in the stream, nothing that was committed before the call.
+   */
   many(tenantIds: readonly string[] | null): Promise<EventStream>;
 }
 
@@ -21,6 +24,6 @@ export interface Watch {
 export function createWatch(options: WatchOptions): Watch {
   return {
     one: (tenantId, after) => watchOne(options, tenantId, after),
-    many: (tenantIds) => watchMany(options, tenantIds),
+    many: createSharedWatch(options),
   };
 }

@@ -1,3 +1,5 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { sendNodeResponse } from '@whatwg-node/server';
 import type { GraphQLSchema } from 'graphql';
 import { createYoga, type YogaServerOptions } from 'graphql-yoga';
 import type { Logger } from 'pino';
@@ -5,6 +7,7 @@ import type { Allowance } from '../core/allowance.ts';
 import type { Authenticate } from '../core/core.ts';
 import type { ObjectCounter } from '../schema/complexity.ts';
 import type { GraphqlContext } from '../schema/context.ts';
+import { sendEvents } from './event-stream.ts';
 import { graphiqlOptions } from './graphiql.ts';
 import { createHotQueries } from './hot-queries.ts';
 import type { GraphqlMetrics } from './metrics.ts';
@@ -12,7 +15,6 @@ import { useAuthentication } from './plugins/authentication.ts';
 import { useCancellation } from './plugins/cancellation.ts';
 import { useDocumentLimits } from './plugins/document-limits.ts';
 import { createMask, useErrorMasking } from './plugins/error-masking.ts';
-import { useExpiry } from './plugins/expiry.ts';
 import { useLogging } from './plugins/logging.ts';
 import { useMetrics } from './plugins/metrics.ts';
 import { useObjectLimits } from './plugins/object-limits.ts';
@@ -43,6 +45,12 @@ export interface GraphqlOptions {
   readonly introspection: boolean;
 }
 
+/** What Yoga's plugins are given of Node. */
+interface Exchange {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+}
+
 export interface GraphqlHandler {
   readonly handle: Handler;
   /** Ends every subscription with a `complete` event. */
@@ -54,10 +62,10 @@ export function createGraphqlHandler(options: GraphqlOptions): GraphqlHandler {
   const { schema, context, authenticate, countObjects, allowance, metrics, log } = options;
   const { corsOrigins, graphiql, introspection, trustedDocuments } = options;
   const mask = createMask(log);
-  const subscriptions = createSubscriptions(metrics.subscriptions, allowance);
+  const subscriptions = createSubscriptions({ active: metrics.subscriptions, allowance, mask, context });
   const hotQueries = createHotQueries(schema);
 
-  const yoga = createYoga<object, Omit<GraphqlContext, 'principal'>>({
+  const yoga = createYoga<Exchange, Omit<GraphqlContext, 'principal'>>({
     schema,
     context,
     plugins: [
@@ -70,8 +78,7 @@ export function createGraphqlHandler(options: GraphqlOptions): GraphqlHandler {
       useObjectLimits(countObjects, allowance), // before anything runs
       useLogging(log), // knows the principal
       useCancellation(options.requestLimitMs), // everything inside belongs to the request's signal
-      useExpiry(), // outside of cancellation as well
-      subscriptions.plugin, // outside of cancellation: it ends streams that wait
+      subscriptions.plugin, // runs subscriptions in Yoga's place
       hotQueries.plugin, // what comes here is worth remembering
       useErrorMasking(mask), // sees every result last, also those of refusals above
     ],
@@ -90,6 +97,15 @@ export function createGraphqlHandler(options: GraphqlOptions): GraphqlHandler {
     multipart: false,
   });
 
+  function send(answer: Response, request: IncomingMessage, response: ServerResponse): void | Promise<void> {
+    const results = subscriptions.resultsOf(answer);
+    if (results === null) return sendNodeResponse(answer, response, request, true);
+    response.setHeaders(answer.headers).writeHead(answer.status);
+    // What has read the body would hold it, and Yoga's request, as long as the connection.
+    request.removeAllListeners('data').removeAllListeners('error');
+    return sendEvents(results, response);
+  }
+
   return {
     handle: createShortPath({
       schema,
@@ -104,7 +120,11 @@ export function createGraphqlHandler(options: GraphqlOptions): GraphqlHandler {
       requestLimitMs: options.requestLimitMs,
       distinguishes: { origins: corsOrigins.length > 0, browsers: trustedDocuments !== null },
       fetchAPI: yoga.fetchAPI,
-      otherwise: (request, response) => yoga(request, response),
+      otherwise: (request, response) =>
+        // No function that waits for the end of a stream holds the answer.
+        Promise.resolve(
+          yoga.handleNodeRequestAndResponse(request, response, { req: request, res: response }),
+        ).then((answer) => send(answer, request, response)),
     }),
     completeSubscriptions: () => subscriptions.complete(),
   };

