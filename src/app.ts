@@ -22,15 +22,11 @@ import { createEventHistory } from './db/event-history.ts';
 import { readJobStatistics } from './db/job-statistics.ts';
 import { countLeases, createLeaseStore } from './db/lease-store.ts';
 import { openRegistry } from './db/open-registry.ts';
-import { createOperationJournal } from './db/operation-journal.ts';
 import { createPool, poolUsage, serviceConnections } from './db/pool.ts';
 import { createPoolSessions } from './db/pool-sessions.ts';
 import { createRegistryClients } from './db/prisma-client.ts';
 import { createRegistry } from './db/registry.ts';
-import { sqlSession, withOwnSession } from './db/sql-session.ts';
-import { operationTask } from './db/start-operation.ts';
 import { createTenantAccounts } from './db/tenant-accounts.ts';
-import { createTenantCredentials } from './db/tenant-credentials.ts';
 import type { Feed } from './events/feed.ts';
 import { createLocalFeed } from './events/local-feed.ts';
 import { connectRedis, type RedisServer } from './events/redis-connection.ts';
@@ -43,50 +39,13 @@ import { rememberCallers } from './http/remembered-callers.ts';
 import { createHttpServer } from './http/server.ts';
 import { createRateLimit } from './limits/rate-limit.ts';
 import { authentication, encryptionKeys } from './local-secrets.ts';
+import { startOperationWorker } from './operation-worker.ts';
 import { createTenantPools, type TenantPools } from './pools/tenant-pools.ts';
-import { withTenantSession } from './pools/tenant-session.ts';
 import { createSchema } from './resolvers/schema.ts';
 import { createObjectCounter } from './schema/complexity.ts';
+import { type Timings, usualTimings } from './timings.ts';
 import { createLeaseRoles } from './workers/lease-roles.ts';
-import { readLedger } from './workers/migration-ledger.ts';
-import { createRoleAdmins } from './workers/role-admins.ts';
-import { createOperationRunner } from './workers/run-operation.ts';
-import { createStepContexts } from './workers/step-context.ts';
-import { createStepRunner } from './workers/step-runner.ts';
-import { readTenantMigrations } from './workers/tenant-migrations.ts';
 import { tenantNames } from './workers/tenant-names.ts';
-import { startWorker } from './workers/worker.ts';
-
-/** What tests set otherwise; milliseconds. */
-export interface Timings {
-  /** A watcher reads the history again after this long without an event. */
-  readonly rereadIntervalMs: number;
-  /** A runner that is silent for this long has lost its operation. */
-  readonly leaseMs: number;
-  /** How often operations of dead workers are looked for, and leases that have expired. */
-  readonly sweepIntervalMs: number;
-  /** How long a login is lent. */
-  readonly connectionLeaseMs: number;
-  /** How long a step may take that says nothing else. */
-  readonly stepLimitMs: number;
-  /** The first retry of a failed step; later ones wait longer. */
-  readonly firstRetryMs: number;
-  /** How long a query, a mutation or a unary call may take. */
-  readonly requestLimitMs: number;
-  /** How long a drain waits for what is in flight. */
-  readonly drainMs: number;
-}
-
-const usualTimings: Timings = {
-  rereadIntervalMs: 10_000,
-  leaseMs: 10_000,
-  sweepIntervalMs: 2_000,
-  connectionLeaseMs: 15 * 60_000,
-  stepLimitMs: 60_000,
-  firstRetryMs: 500,
-  requestLimitMs: 30_000,
-  drainMs: 10_000,
-};
 
 /** How long a part may take to come down that was not done when the drain was over, milliseconds. */
 const abandonMs = 2_000;
@@ -227,49 +186,16 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
 
   let stopWorker: (() => Promise<void>) | null = null;
   if (role !== 'api') {
-    const migrations = await readTenantMigrations(
-      config.tenantMigrations,
-      await readLedger(sqlSession(pool)),
-    );
-    const journal = createOperationJournal({ pool, leaseMs: timings.leaseMs });
-    const worker = await startWorker({
+    const worker = await startOperationWorker({
+      config,
+      settings,
       pool,
-      journal,
+      registryId,
+      keyRing,
       leases: leaseStore,
-      operationTask,
-      runOperation: createOperationRunner({
-        journal,
-        feed,
-        stepRunner: createStepRunner({
-          journal,
-          contexts: createStepContexts({
-            registryId,
-            migrations,
-            roleAdmins: createRoleAdmins({
-              registryId,
-              beside: (work) =>
-                void withOwnSession(pool, work).catch((error) =>
-                  log.warn({ err: error }, 'roles could not be made ahead of need; that is tried again'),
-                ),
-            }),
-            password: createTenantCredentials(keyRing),
-            login: (user, password, work) => withTenantSession(settings, user, password, work),
-          }),
-          migrations,
-          session: (work) => withOwnSession(pool, work),
-          limitMs: timings.stepLimitMs,
-        }),
-        renewIntervalMs: timings.leaseMs / 3,
-        firstRetryMs: timings.firstRetryMs,
-        onEnd: ({ kind, state, seconds }) => {
-          // A provisioning that was called off neither succeeded nor failed.
-          if (kind === 'PROVISION' && state !== 'CANCELLED')
-            metrics.recordProvisioning(state === 'SUCCEEDED' ? 'success' : 'failed', seconds);
-        },
-        log,
-      }),
-      concurrency: config.workerConcurrency,
-      sweepIntervalMs: timings.sweepIntervalMs,
+      feed,
+      metrics,
+      timings,
       log,
     });
     stopWorker = worker.stop;
