@@ -14,8 +14,7 @@ import { createTenants } from './core/tenants.ts';
 import { createRules } from './core/validation.ts';
 import { createWatch } from './core/watch.ts';
 import { createAuditStore } from './db/audit-store.ts';
-import { type DatabaseSettings, sslmodeOf } from './db/database-settings.ts';
-import { startEmbeddedPostgres } from './db/embedded-postgres.ts';
+import { sslmodeOf } from './db/database-settings.ts';
 import { endBackendsOf } from './db/end-backends.ts';
 import { reachingDatabase } from './db/errors.ts';
 import { createEventHistory } from './db/event-history.ts';
@@ -29,8 +28,8 @@ import { createRegistry } from './db/registry.ts';
 import { createTenantAccounts } from './db/tenant-accounts.ts';
 import type { Feed } from './events/feed.ts';
 import { createLocalFeed } from './events/local-feed.ts';
-import { connectRedis, type RedisServer } from './events/redis-connection.ts';
 import { createRedisFeed } from './events/redis-feed.ts';
+import { createRelayedFeed } from './events/relayed-feed.ts';
 import { createGrpcServer, type GrpcServer } from './grpc/server.ts';
 import { createAuthenticate } from './http/authentication.ts';
 import { createGraphqlHandler } from './http/graphql.ts';
@@ -41,8 +40,11 @@ import { createRateLimit } from './limits/rate-limit.ts';
 import { authentication, encryptionKeys } from './local-secrets.ts';
 import { startOperationWorker } from './operation-worker.ts';
 import { createTenantPools, type TenantPools } from './pools/tenant-pools.ts';
+import type { Siblings } from './processes/siblings.ts';
 import { createSchema } from './resolvers/schema.ts';
 import { createObjectCounter } from './schema/complexity.ts';
+import { serviceDatabase } from './service-database.ts';
+import { sharedCount } from './shared-count.ts';
 import { type Timings, usualTimings } from './timings.ts';
 import { createLeaseRoles } from './workers/lease-roles.ts';
 import { tenantNames } from './workers/tenant-names.ts';
@@ -52,9 +54,6 @@ const abandonMs = 2_000;
 
 /** Connections to the registry's database: enough for the requests of one process and its worker's steps. */
 const requestConnections = 10;
-
-/** How long a request waits for the count that replicas share, milliseconds; it then goes on without. */
-const sharedCountMs = 200;
 
 /** Connections into tenants' schemas, of all tenants together; beside those to the registry. */
 const tenantConnections = 50;
@@ -72,12 +71,18 @@ export interface App extends AsyncDisposable {
 /**
  * Builds the whole machine. Disposing it drains it: accept nothing more, finish what is in flight, then take the parts
  * down in the reverse order.
+ * @param siblings null: no other process serves on the same ports
  * @throws when it cannot start as it is asked to, with a line that says why; nothing is left running then
  */
-export async function createApp(config: Config, log: Logger, timings: Timings = usualTimings): Promise<App> {
+export async function createApp(
+  config: Config,
+  log: Logger,
+  timings: Timings = usualTimings,
+  siblings: Siblings | null = null,
+): Promise<App> {
   await using parts = new AsyncDisposableStack();
   const { role } = config;
-  const settings = await database(config, parts, log);
+  const settings = await serviceDatabase(config, parts, log);
   const { mode, devTokenFile } = await authentication(config);
 
   const connections = requestConnections + 2 * config.workerConcurrency;
@@ -95,11 +100,10 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
     leases: () => countLeases(pool),
   });
 
-  // Listens first, so that a port that is taken is noticed early, and /ready says that we are starting.
   let ready = false;
   const redis: Pick<Feed, 'status'> = { status: async () => 'off' };
   const tls = config.tls === null ? null : parts.use(watchCertificates(config.tls, log));
-  const http = await createHttpServer({
+  const http = createHttpServer({
     host: config.host,
     port: config.httpPort,
     tls,
@@ -108,12 +112,15 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
       redis: () => redis.status(),
       worker: role === 'api' ? 'off' : 'up',
     },
-    metrics: metrics.registry,
+    metrics: siblings === null ? metrics.registry : siblings.shareMetrics(metrics.registry),
     isReady: () => ready,
     // Everybody is admin: a page in a browser as well, once its own name points here (DNS rebinding).
     ...(mode.kind === 'none' && !config.insecure && { isOurName: isLoopbackName }),
   });
   parts.use(http);
+  // Alone it listens first, so that a port that is taken is noticed early, and /ready says that we are starting. Among
+  // others it listens last: who asks on their port must not meet the one that is not ready.
+  if (siblings === null) await http.listen();
 
   const { registryId, keyRing, applied } = await openRegistry(settings, await encryptionKeys(config, log));
   if (applied.length > 0) log.info({ applied }, 'the registry was migrated');
@@ -122,9 +129,11 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
   const registry = createRegistry({ client, pool, keyRing });
   const redisServer = config.redisUrl === null ? null : { url: config.redisUrl, tls: config.redisTls };
   const feed = parts.use(
-    redisServer === null
-      ? await createLocalFeed(log)
-      : await createRedisFeed({ server: redisServer, registryId, log }),
+    redisServer !== null
+      ? await createRedisFeed({ server: redisServer, registryId, log })
+      : siblings !== null
+        ? createRelayedFeed(siblings.relay, log)
+        : await createLocalFeed(log),
   );
   redis.status = feed.status;
 
@@ -210,13 +219,16 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
       rateLimit: createRateLimit({
         objectsPerSecond: config.rateLimit,
         shared:
-          redisServer === null || config.rateLimit === 0
+          config.rateLimit === 0
             ? null
-            : {
-                redis: limiter(redisServer, parts, log),
+            : sharedCount({
+                redis: redisServer,
                 registryId,
                 nameOf: (subject) => keyRing.digest('rate-limit', subject),
-              },
+                hasSiblings: siblings !== null,
+                parts,
+                log,
+              }),
         log,
       }),
       objectsPerSecond: config.rateLimit,
@@ -252,6 +264,7 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
     );
     grpc.setServing(true);
   }
+  if (siblings !== null) await http.listen();
   ready = true;
 
   const running = parts.move();
@@ -279,20 +292,4 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
       await running.disposeAsync();
     },
   };
-}
-
-/** The database that is configured, or one of our own that stops with the process. */
-async function database(config: Config, parts: AsyncDisposableStack, log: Logger): Promise<DatabaseSettings> {
-  if (config.database.kind === 'external') return config.database.settings;
-  const embedded = parts.use(
-    await startEmbeddedPostgres({ dataDir: config.dataDir, log: (message) => log.info(message) }),
-  );
-  return embedded.registry;
-}
-
-/** A connection of its own: what waits for an answer here must not wait behind events. */
-function limiter(server: RedisServer, parts: AsyncDisposableStack, log: Logger) {
-  const redis = connectRedis(server, 'limiter', log, sharedCountMs);
-  parts.defer(() => redis.disconnect());
-  return redis;
 }

@@ -53,7 +53,7 @@ test('a database that is out is UNAVAILABLE, over every kind of operation', asyn
     leases: () => countLeases(pool),
   });
   const server = parts.use(
-    await createHttpServer({
+    createHttpServer({
       host: '127.0.0.1',
       port: 0,
       tls: null,
@@ -66,6 +66,7 @@ test('a database that is out is UNAVAILABLE, over every kind of operation', asyn
       isReady: () => true,
     }),
   );
+  await server.listen();
   server.serve(
     createGraphqlHandler({
       schema: createSchema(),
