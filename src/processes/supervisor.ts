@@ -2,6 +2,7 @@ import cluster from 'node:cluster';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { PackedConfig } from '../config/packed-config.ts';
+import { closeForgottenConnections } from './forgotten-connections.ts';
 import { type FromChild, isMarked, marked, type Ports, type ToChild } from './messages.ts';
 
 /** One of the processes that serve. */
@@ -74,6 +75,7 @@ export function superviseProcesses(options: SupervisorOptions): Supervisor {
     // Port 0 is one and the same as long as somebody listens there; when nobody does, its number has to be given.
     if (children.size === 0) fixedPorts = ports;
     const worker = cluster.fork();
+    closeForgottenConnections(worker);
     const started = performance.now();
     let childPorts: Ports | null = null;
     let refusal: string | null = null;
