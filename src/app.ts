@@ -15,26 +15,22 @@ import { createTenants } from './core/tenants.ts';
 import { createRules } from './core/validation.ts';
 import { createWatch } from './core/watch.ts';
 import { createAuditStore } from './db/audit-store.ts';
-import { type DatabaseSettings, sslmodeOf } from './db/database-settings.ts';
-import { startEmbeddedPostgres } from './db/embedded-postgres.ts';
+import { sslmodeOf } from './db/database-settings.ts';
 import { endBackendsOf } from './db/end-backends.ts';
 import { reachingDatabase } from './db/errors.ts';
 import { createEventHistory } from './db/event-history.ts';
 import { readJobStatistics } from './db/job-statistics.ts';
 import { countLeases, createLeaseStore } from './db/lease-store.ts';
 import { openRegistry } from './db/open-registry.ts';
-import { createOperationJournal } from './db/operation-journal.ts';
 import { createPool, poolUsage, serviceConnections } from './db/pool.ts';
 import { createPoolSessions } from './db/pool-sessions.ts';
 import { createRegistryClients } from './db/prisma-client.ts';
 import { createRegistry } from './db/registry.ts';
-import { sqlSession, withOwnSession } from './db/sql-session.ts';
-import { operationTask } from './db/start-operation.ts';
 import { createTenantAccounts } from './db/tenant-accounts.ts';
-import { createTenantCredentials } from './db/tenant-credentials.ts';
 import type { Feed } from './events/feed.ts';
 import { createLocalFeed } from './events/local-feed.ts';
 import { createRedisFeed } from './events/redis-feed.ts';
+import { createRelayedFeed } from './events/relayed-feed.ts';
 import { createGrpcServer, type GrpcServer } from './grpc/server.ts';
 import { createAuthenticate } from './http/authentication.ts';
 import { createGraphqlHandler } from './http/graphql.ts';
@@ -43,60 +39,22 @@ import { rememberCallers } from './http/remembered-callers.ts';
 import { createHttpServer } from './http/server.ts';
 import { createRateLimit } from './limits/rate-limit.ts';
 import { authentication, encryptionKeys } from './local-secrets.ts';
+import { startOperationWorker } from './operation-worker.ts';
 import { createTenantPools, type TenantPools } from './pools/tenant-pools.ts';
-import { withTenantSession } from './pools/tenant-session.ts';
-import { connectRedis, type RedisServer } from './redis/redis-connection.ts';
+import type { Siblings } from './processes/siblings.ts';
 import { createSchema } from './resolvers/schema.ts';
 import { createObjectCounter } from './schema/complexity.ts';
+import { serviceDatabase } from './service-database.ts';
+import { sharedCount } from './shared-count.ts';
+import { type Timings, usualTimings } from './timings.ts';
 import { createLeaseRoles } from './workers/lease-roles.ts';
-import { readLedger } from './workers/migration-ledger.ts';
-import { createRoleAdmins } from './workers/role-admins.ts';
-import { createOperationRunner } from './workers/run-operation.ts';
-import { createStepContexts } from './workers/step-context.ts';
-import { createStepRunner } from './workers/step-runner.ts';
-import { readTenantMigrations } from './workers/tenant-migrations.ts';
 import { tenantNames } from './workers/tenant-names.ts';
-import { startWorker } from './workers/worker.ts';
-
-/** What tests set otherwise; milliseconds. */
-export interface Timings {
-  /** A watcher reads the history again after this long without an event. */
-  readonly rereadIntervalMs: number;
-  /** A runner that is silent for this long has lost its operation. */
-  readonly leaseMs: number;
-  /** How often operations of dead workers are looked for, and leases that have expired. */
-  readonly sweepIntervalMs: number;
-  /** How long a login is lent. */
-  readonly connectionLeaseMs: number;
-  /** How long a step may take that says nothing else. */
-  readonly stepLimitMs: number;
-  /** The first retry of a failed step; later ones wait longer. */
-  readonly firstRetryMs: number;
-  /** How long a query, a mutation or a unary call may take. */
-  readonly requestLimitMs: number;
-  /** How long a drain waits for what is in flight. */
-  readonly drainMs: number;
-}
-
-const usualTimings: Timings = {
-  rereadIntervalMs: 10_000,
-  leaseMs: 10_000,
-  sweepIntervalMs: 2_000,
-  connectionLeaseMs: 15 * 60_000,
-  stepLimitMs: 60_000,
-  firstRetryMs: 500,
-  requestLimitMs: 30_000,
-  drainMs: 10_000,
-};
 
 /** How long a part may take to come down that was not done when the drain was over, milliseconds. */
 const abandonMs = 2_000;
 
 /** Connections to the registry's database: enough for the requests of one process and its worker's steps. */
 const requestConnections = 10;
-
-/** How long a request waits for the count that replicas share, milliseconds; it then goes on without. */
-const sharedCountMs = 200;
 
 /** Connections into tenants' schemas, of all tenants together; beside those to the registry. */
 const tenantConnections = 50;
@@ -114,12 +72,18 @@ export interface App extends AsyncDisposable {
 /**
  * Builds the whole machine. Disposing it drains it: accept nothing more, finish what is in flight, then take the parts
  * down in the reverse order.
+ * @param siblings null: no other process serves on the same ports
  * @throws when it cannot start as it is asked to, with a line that says why; nothing is left running then
  */
-export async function createApp(config: Config, log: Logger, timings: Timings = usualTimings): Promise<App> {
+export async function createApp(
+  config: Config,
+  log: Logger,
+  timings: Timings = usualTimings,
+  siblings: Siblings | null = null,
+): Promise<App> {
   await using parts = new AsyncDisposableStack();
   const { role } = config;
-  const settings = await database(config, parts, log);
+  const settings = await serviceDatabase(config, parts, log);
   const { mode, devTokenFile } = await authentication(config);
 
   const connections = requestConnections + 2 * config.workerConcurrency;
@@ -137,11 +101,10 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
     leases: () => countLeases(pool),
   });
 
-  // Listens first, so that a port that is taken is noticed early, and /ready says that we are starting.
   let ready = false;
   const redis: Pick<Feed, 'status'> = { status: async () => 'off' };
   const tls = config.tls === null ? null : parts.use(watchCertificates(config.tls, log));
-  const http = await createHttpServer({
+  const http = createHttpServer({
     host: config.host,
     port: config.httpPort,
     tls,
@@ -150,12 +113,15 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
       redis: () => redis.status(),
       worker: role === 'api' ? 'off' : 'up',
     },
-    metrics: metrics.registry,
+    metrics: siblings === null ? metrics.registry : siblings.shareMetrics(metrics.registry),
     isReady: () => ready,
     // Everybody is admin: a page in a browser as well, once its own name points here (DNS rebinding).
     ...(mode.kind === 'none' && !config.insecure && { isOurName: isLoopbackName }),
   });
   parts.use(http);
+  // Alone it listens first, so that a port that is taken is noticed early, and /ready says that we are starting. Among
+  // others it listens last: who asks on their port must not meet the one that is not ready.
+  if (siblings === null) await http.listen();
 
   const { registryId, keyRing, applied } = await openRegistry(settings, await encryptionKeys(config, log));
   if (applied.length > 0) log.info({ applied }, 'the registry was migrated');
@@ -164,15 +130,18 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
   const registry = createRegistry({ client, pool, keyRing });
   const redisServer = config.redisUrl === null ? null : { url: config.redisUrl, tls: config.redisTls };
   const feed = parts.use(
-    redisServer === null
-      ? await createLocalFeed(log)
-      : await createRedisFeed({ server: redisServer, registryId, log }),
+    redisServer !== null
+      ? await createRedisFeed({ server: redisServer, registryId, log })
+      : siblings !== null
+        ? createRelayedFeed(siblings.relay, log)
+        : await createLocalFeed(log),
   );
   redis.status = feed.status;
   const cache = parts.use(
     createTenantCache({
       registry,
       shared: redisServer && { server: redisServer, registryId },
+      siblings: redisServer === null ? (siblings?.relay ?? null) : null,
       onAnswer: metrics.recordCacheRequest,
       log,
     }),
@@ -237,49 +206,17 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
 
   let stopWorker: (() => Promise<void>) | null = null;
   if (role !== 'api') {
-    const migrations = await readTenantMigrations(
-      config.tenantMigrations,
-      await readLedger(sqlSession(pool)),
-    );
-    const journal = createOperationJournal({ pool, leaseMs: timings.leaseMs, cache });
-    const worker = await startWorker({
+    const worker = await startOperationWorker({
+      config,
+      settings,
       pool,
-      journal,
+      registryId,
+      keyRing,
       leases: leaseStore,
-      operationTask,
-      runOperation: createOperationRunner({
-        journal,
-        feed,
-        stepRunner: createStepRunner({
-          journal,
-          contexts: createStepContexts({
-            registryId,
-            migrations,
-            roleAdmins: createRoleAdmins({
-              registryId,
-              beside: (work) =>
-                void withOwnSession(pool, work).catch((error) =>
-                  log.warn({ err: error }, 'roles could not be made ahead of need; that is tried again'),
-                ),
-            }),
-            password: createTenantCredentials(keyRing),
-            login: (user, password, work) => withTenantSession(settings, user, password, work),
-          }),
-          migrations,
-          session: (work) => withOwnSession(pool, work),
-          limitMs: timings.stepLimitMs,
-        }),
-        renewIntervalMs: timings.leaseMs / 3,
-        firstRetryMs: timings.firstRetryMs,
-        onEnd: ({ kind, state, seconds }) => {
-          // A provisioning that was called off neither succeeded nor failed.
-          if (kind === 'PROVISION' && state !== 'CANCELLED')
-            metrics.recordProvisioning(state === 'SUCCEEDED' ? 'success' : 'failed', seconds);
-        },
-        log,
-      }),
-      concurrency: config.workerConcurrency,
-      sweepIntervalMs: timings.sweepIntervalMs,
+      feed,
+      cache,
+      metrics,
+      timings,
       log,
     });
     stopWorker = worker.stop;
@@ -294,13 +231,16 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
       rateLimit: createRateLimit({
         objectsPerSecond: config.rateLimit,
         shared:
-          redisServer === null || config.rateLimit === 0
+          config.rateLimit === 0
             ? null
-            : {
-                redis: limiter(redisServer, parts, log),
+            : sharedCount({
+                redis: redisServer,
                 registryId,
                 nameOf: (subject) => keyRing.digest('rate-limit', subject),
-              },
+                hasSiblings: siblings !== null,
+                parts,
+                log,
+              }),
         log,
       }),
       objectsPerSecond: config.rateLimit,
@@ -336,6 +276,7 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
     );
     grpc.setServing(true);
   }
+  if (siblings !== null) await http.listen();
   ready = true;
 
   const running = parts.move();
@@ -363,20 +304,4 @@ export async function createApp(config: Config, log: Logger, timings: Timings = 
       await running.disposeAsync();
     },
   };
-}
-
-/** The database that is configured, or one of our own that stops with the process. */
-async function database(config: Config, parts: AsyncDisposableStack, log: Logger): Promise<DatabaseSettings> {
-  if (config.database.kind === 'external') return config.database.settings;
-  const embedded = parts.use(
-    await startEmbeddedPostgres({ dataDir: config.dataDir, log: (message) => log.info(message) }),
-  );
-  return embedded.registry;
-}
-
-/** A connection of its own: what waits for an answer here must not wait behind events. */
-function limiter(server: RedisServer, parts: AsyncDisposableStack, log: Logger) {
-  const redis = connectRedis(server, 'limiter', log, sharedCountMs);
-  parts.defer(() => redis.disconnect());
-  return redis;
 }

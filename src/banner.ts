@@ -7,7 +7,7 @@ import type { Config } from './config.ts';
 /** What a terminal shows when the service is ready: where to go, the token, and a command to paste. */
 export async function banner(
   { host, tls }: Config,
-  { httpPort, grpcPort, devTokenFile }: App,
+  { httpPort, grpcPort, devTokenFile }: Pick<App, 'httpPort' | 'grpcPort' | 'devTokenFile'>,
 ): Promise<string> {
   const authority = host.includes(':') ? `[${host}]` : host;
   const url = `${tls === null ? 'http' : 'https'}://${authority}:${httpPort}`;

@@ -8,8 +8,13 @@ export async function runCommand(command: () => Promise<number | undefined>): Pr
   try {
     process.exit((await command()) ?? 0);
   } catch (error) {
-    const [line] = (error instanceof Error ? error.message : String(error)).split('\n');
-    process.stderr.write(`${line}\n`);
+    process.stderr.write(`${lineOf(error)}\n`);
     process.exit(2);
   }
+}
+
+/** What is shown of an error to who runs a command. */
+export function lineOf(error: unknown): string {
+  const [line = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
+  return line;
 }

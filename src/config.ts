@@ -28,6 +28,8 @@ export interface Config {
   /** GraphQL, health and metrics; 0 is any free port. */
   readonly httpPort: number;
   readonly role: 'all' | 'api' | 'worker';
+  /** Those that serve, on the same ports; more than one have one more beside them, which starts them. */
+  readonly processes: number;
   readonly database:
     | { readonly kind: 'embedded' }
     | { readonly kind: 'external'; readonly settings: DatabaseSettings };
@@ -53,7 +55,7 @@ export interface Config {
   readonly reservedSubdomains: ReadonlySet<string>;
   /** Leases of a tenant, and its pooled connections in this process; read it by `connectionsFor`. */
   readonly tierConnections: TierConnections;
-  /** Operations at once in this process. */
+  /** Operations at once, of all processes together; each has a part of them. */
   readonly workerConcurrency: number;
   /** Origins as browsers send them; `*` is all of them. */
   readonly corsOrigins: readonly string[];
@@ -97,6 +99,7 @@ function readConfig(settings: Settings, env: Environment): Config {
     port: settings.value(flags.port),
     httpPort: settings.value(flags.httpPort),
     role: settings.value(flags.role),
+    processes: settings.value(flags.processes),
     database: database === null ? { kind: 'embedded' } : { kind: 'external', settings: database },
     pooler: poolerOf(settings, database),
     redisUrl: settings.given(flags.redisUrl) ?? null,

@@ -3,6 +3,7 @@ import { banner } from './banner.ts';
 import { runCommand } from './command.ts';
 import { type Invocation, readInvocation } from './config.ts';
 import { createLog } from './log.ts';
+import { createProcesses } from './processes.ts';
 
 /** A Ctrl-C reaches the process twice, from the terminal and from npm: only a later one means "now". */
 const secondSignalMs = 1_000;
@@ -19,10 +20,15 @@ async function serve({ config, warnings }: Extract<Invocation, { kind: 'serve' }
   const log = createLog(config.logLevel);
   for (const warning of warnings) log.warn(warning);
   const stop = stopSignal();
-  await using app = await createApp(config, log);
-  log.info({ http: app.httpPort, grpc: app.grpcPort, role: config.role }, 'ready');
-  if (process.stdout.isTTY) process.stdout.write(await banner(config, app));
-  log.info({ signal: await stop }, 'draining');
+  const failure = Promise.withResolvers<never>();
+  failure.promise.catch(() => {}); // it may come before anybody waits for it
+  await using service =
+    config.processes === 1
+      ? await createApp(config, log)
+      : await createProcesses(config, log, failure.reject);
+  log.info({ http: service.httpPort, grpc: service.grpcPort, role: config.role }, 'ready');
+  if (process.stdout.isTTY) process.stdout.write(await banner(config, service));
+  log.info({ signal: await Promise.race([stop, failure.promise]) }, 'draining');
 }
 
 /** The first SIGTERM or SIGINT. Another one, a second or more later, ends the process at once. */

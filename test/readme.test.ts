@@ -83,6 +83,7 @@ test('the files that the README and the guides link to exist', async () => {
     'docs/pgbouncer.md',
     'docs/tls.md',
     'docs/pools.md',
+    'docs/processes.md',
   ];
   for (const page of pages) {
     const text = await readFile(join(root, page), 'utf8');

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { connectRedis, type RedisServer } from '../redis/redis-connection.ts';
+import type { ChangeMessage } from './change-message.ts';
 import { subscribeToChanges } from './change-subscription.ts';
 import { createRedisTier, type RedisTier } from './redis-tier.ts';
 
@@ -10,9 +11,8 @@ export interface SharedMemoryOptions {
   readonly server: RedisServer;
   /** Several registries may share a Redis. */
   readonly registryId: string;
-  readonly onChange: (change: { readonly tenantId: string; readonly version: number }) => void;
-  /** Called when any tenant may have changed: what was told may not have been heard. */
-  readonly onAllChanged: () => void;
+  /** Called with what others have changed; with `all` also when it may not have been heard. */
+  readonly onChange: (change: ChangeMessage) => void;
   readonly log: Logger;
 }
 
@@ -24,20 +24,21 @@ export interface SharedMemory extends Omit<RedisTier, 'isUp'> {
 
 /** Two connections: one that listens can do nothing else. Redis may come later. */
 export function connectSharedMemory(options: SharedMemoryOptions): SharedMemory {
-  const { server, registryId, onChange, onAllChanged, log } = options;
+  const { server, registryId, onChange, log } = options;
+  const onTurn = () => onChange('all');
   const channel = `tms:${registryId}:changes`;
   const subscription = subscribeToChanges({
     redis: connectRedis(server, 'cache-subscriber', log),
     channel,
-    onChange: (message) => (message === 'all' ? onAllChanged() : onChange(message)),
-    onTurn: onAllChanged,
+    onChange,
+    onTurn,
     log,
   });
   const tier = createRedisTier({
     redis: connectRedis(server, 'cache', log, commandMs),
     prefix: `tms:${registryId}:tenant:`,
     channel,
-    onTurn: onAllChanged,
+    onTurn,
     log,
   });
   return {

@@ -5,6 +5,7 @@ import type { Tenant } from '../core/model.ts';
 import type { Registry } from '../core/ports.ts';
 import type { TenantCache } from '../core/tenant-cache.ts';
 import type { RedisServer } from '../redis/redis-connection.ts';
+import { type ChangeMessage, changeMessage, parseChangeMessage } from './change-message.ts';
 import { connectSharedMemory } from './shared-memory.ts';
 import { createTenantMemory, type Moment } from './tenant-memory.ts';
 import { readMs, toldMs, untoldMs } from './times.ts';
@@ -13,11 +14,23 @@ import { unknownVersion } from './version.ts';
 /** What a tier answered. `bypass`: it was not asked, or did not answer. */
 export type CacheAnswer = 'memory hit' | 'memory miss' | 'redis hit' | 'redis miss' | 'redis bypass';
 
+/** Carries texts to the other processes of this machine. */
+export interface Siblings {
+  publish(channel: string, text: string): void;
+  subscribe(channel: string, listener: (text: string) => void): void;
+  /** Calls when some may have been lost. */
+  onMissed(listener: () => void): void;
+}
+
+const siblingsChannel = 'changes';
+
 export interface TenantCacheOptions {
   /** Where tenants are as they are. */
   readonly registry: Pick<Registry, 'find' | 'findBySubdomain'>;
   /** What the processes of the registry remember together; null: there is only this one. */
   readonly shared: { readonly server: RedisServer; readonly registryId: string } | null;
+  /** The other processes of this machine, which remember each for itself; null: there are none, or Redis is asked. */
+  readonly siblings: Siblings | null;
   readonly onAnswer: (answer: CacheAnswer) => void;
   readonly log: Logger;
 }
@@ -27,7 +40,7 @@ export interface TenantCacheOptions {
  * older than what is known to have changed is kept by nobody: docs/cache.md.
  */
 export function createTenantCache(options: TenantCacheOptions): TenantCache & AsyncDisposable {
-  const { registry, onAnswer, log } = options;
+  const { registry, siblings, onAnswer, log } = options;
   const memory = createTenantMemory();
   /** What is being read, one read for all who ask. */
   const reads = new Map<string, Promise<Tenant | null>>();
@@ -35,10 +48,16 @@ export function createTenantCache(options: TenantCacheOptions): TenantCache & As
     options.shared &&
     connectSharedMemory({
       ...options.shared,
-      onChange: ({ tenantId, version }) => forget(tenantId, version),
-      onAllChanged: forgetAll,
+      onChange: heard,
       log,
     });
+  siblings?.subscribe(siblingsChannel, (text) => heard(parseChangeMessage(text) ?? 'all'));
+  siblings?.onMissed(forgetAll);
+
+  function heard(change: ChangeMessage): void {
+    if (change === 'all') forgetAll();
+    else forget(change.tenantId, change.version);
+  }
 
   function forget(tenantId: string, version: number): void {
     memory.outdate(tenantId, version);
@@ -109,6 +128,7 @@ export function createTenantCache(options: TenantCacheOptions): TenantCache & As
       const newest = version ?? unknownVersion;
       forget(tenantId, newest);
       shared?.outdate(tenantId, newest);
+      siblings?.publish(siblingsChannel, changeMessage({ tenantId, version: newest }));
     },
     async [Symbol.asyncDispose]() {
       await shared?.[Symbol.asyncDispose]();

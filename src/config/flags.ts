@@ -92,6 +92,14 @@ export const flags = {
     takes: 'all, api or worker',
     schema: z.enum(['all', 'api', 'worker']),
   },
+  processes: {
+    name: 'processes',
+    placeholder: 'number',
+    default: '1',
+    meaning: 'processes that share both ports, for several cores',
+    takes: 'a number from 1 to 64',
+    schema: values.wholeNumber(1, 64),
+  },
   dbHost: {
     name: 'db-host',
     placeholder: 'host',
@@ -166,7 +174,7 @@ export const flags = {
   redisUrl: {
     name: 'redis-url',
     placeholder: 'url',
-    meaning: 'Redis 6 or newer; without it events and cache stay in this process',
+    meaning: 'Redis 6 or newer; without it events and cache stay on this machine',
     takes: 'redis://[user:password@]host[:port][/number] or the same with rediss://',
     secret: true,
     alias: 'REDIS_URL',
@@ -280,7 +288,7 @@ export const flags = {
     name: 'worker-concurrency',
     placeholder: 'number',
     default: '4',
-    meaning: 'operations at once in this process',
+    meaning: 'operations at once, of all --processes together',
     takes: 'a number from 1 to 64',
     schema: values.wholeNumber(1, 64),
   },

@@ -33,7 +33,8 @@ export type GraphqlMetrics = Metrics['graphql'];
 
 /**
  * The metrics of this process. Names are fixed, dashboards use them; no label holds a tenant, an address or free text.
- * Others register theirs on the same `registry`.
+ * Others register theirs on the same `registry`. Processes that share their ports add theirs up, unless a metric's
+ * `aggregator` says otherwise: what is the same in all of them must not be added up.
  */
 export function createMetrics({ pool, jobs, leases }: MetricsOptions) {
   const pools = new Map([['registry', pool]]);
@@ -101,6 +102,7 @@ export function createMetrics({ pool, jobs, leases }: MetricsOptions) {
     name: 'provisioning_jobs',
     help: 'Operations of the whole registry, the same in every process. ready: waiting for a worker or for the next try; running: in the hands of a worker; failed: given up, still the newest of its tenant. Absent while the database does not answer.',
     labelNames: ['state'],
+    aggregator: 'first',
     registers,
     async collect() {
       const usage = await jobsInTime();
@@ -114,6 +116,7 @@ export function createMetrics({ pool, jobs, leases }: MetricsOptions) {
   new Gauge({
     name: 'provisioning_oldest_job_age_seconds',
     help: 'Since the oldest operation that is ready or running was accepted; 0 without one. Absent while the database does not answer.',
+    aggregator: 'first',
     registers,
     async collect() {
       const usage = await jobsInTime();
@@ -125,6 +128,7 @@ export function createMetrics({ pool, jobs, leases }: MetricsOptions) {
   new Gauge({
     name: 'pool_leases',
     help: "Leases of tenants' logins in the whole registry, the same in every process. Absent while the database does not answer.",
+    aggregator: 'first',
     registers,
     async collect() {
       const count = await leasesInTime();

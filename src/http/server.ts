@@ -19,7 +19,7 @@ export interface HttpServerOptions {
   /** Null: plain text. */
   readonly tls: Certificates | null;
   readonly health: HealthChecks;
-  readonly metrics: Registry;
+  readonly metrics: Pick<Registry, 'metrics' | 'contentType'>;
   /** Whether traffic may come: false while starting and while draining. */
   readonly isReady: () => boolean;
   /** Whether a host name of requests (an IPv6 address in brackets) is one of ours; absent, all are. */
@@ -42,6 +42,9 @@ const usualPatience: Patience = { headersMs: 10_000, requestMs: 30_000, checkMs:
 const maxHeaderSize = 16 * 1024;
 
 export interface HttpServer extends AsyncDisposable {
+  /** @throws when the port cannot be had, with a line that says so */
+  listen(): Promise<void>;
+  /** The one that it listens on; before that the one that is asked for. */
   readonly port: number;
   /** Opens /graphql; until then, and for good in a process that only works, there is nothing. */
   serve(graphql: GraphqlHandler): void;
@@ -57,8 +60,8 @@ type Route = (request: IncomingMessage, response: ServerResponse) => void | Prom
 const notOurName =
   'With --no-auth only localhost, 127.0.0.0/8 and [::1] are answered: call one of these, or accept every name with --insecure.';
 
-/** Serves /live, /health, /ready and /metrics, and /graphql when it is there. @throws when the port cannot be had, with a line that says so */
-export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
+/** Serves /live, /health, /ready and /metrics, and /graphql when it is there, as soon as it listens. */
+export function createHttpServer(options: HttpServerOptions): HttpServer {
   const { host, port, tls, health, metrics, isReady, isOurName, patience = usualPatience } = options;
   let draining = false;
 
@@ -119,11 +122,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     await route(request, response);
   }
 
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => reject(listenError(error, host, port)));
-    server.listen({ host, port }, resolve);
-  });
-
+  let boundPort = port;
   let closed: Promise<void> | null = null;
   function drain(deadlineMs: number): Promise<void> {
     draining = true;
@@ -135,7 +134,17 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   }
 
   return {
-    port: (server.address() as AddressInfo).port,
+    listen: () =>
+      new Promise((resolve, reject) => {
+        server.once('error', (error) => reject(listenError(error, host, port)));
+        server.listen({ host, port }, () => {
+          boundPort = (server.address() as AddressInfo).port;
+          resolve();
+        });
+      }),
+    get port() {
+      return boundPort;
+    },
     serve(handler) {
       graphql = handler;
       routes.set('/graphql', handler.handle);

@@ -25,9 +25,12 @@ async function reads(work: () => unknown): Promise<number> {
 describe('a tenant', () => {
   test('that is asked for a thousand times at once is read once', async () => {
     const { id } = await bed.insert();
-    const found = Array.from({ length: 1_000 }, () => process.cache.find(id));
-    expect(await reads(() => Promise.all(found))).toBe(0);
-    const [first, ...others] = await Promise.all(found);
+    const found: unknown[] = [];
+    const asking = async () => {
+      found.push(...(await Promise.all(Array.from({ length: 1_000 }, () => process.cache.find(id)))));
+    };
+    expect(await reads(asking)).toBe(1);
+    const [first, ...others] = found;
     expect(first).toMatchObject({ id, name: 'First' });
     expect(others.every((other) => other === first)).toBe(true);
     expect(process.answers.filter((answer) => answer === 'memory miss').length).toBeGreaterThanOrEqual(1_000);

@@ -12,6 +12,7 @@ describe('defaults and deployments', () => {
       port: 50051,
       httpPort: 4000,
       role: 'all',
+      processes: 1,
       database: { kind: 'embedded' },
       pooler: null,
       redisUrl: null,

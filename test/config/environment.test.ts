@@ -25,6 +25,7 @@ describe('environment', () => {
       TMS_HTTP_PORT: '2',
       TMS_HOST: '0.0.0.0',
       TMS_ROLE: 'worker',
+      TMS_PROCESSES: '5',
       TMS_DB_HOST: 'db.example.com',
       TMS_DB_PORT: '3',
       TMS_DB_USER: 'u',
@@ -54,6 +55,7 @@ describe('environment', () => {
       port: 1,
       httpPort: 2,
       role: 'worker',
+      processes: 5,
       database: {
         kind: 'external',
         settings: {

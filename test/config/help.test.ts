@@ -18,7 +18,7 @@ describe('help and version', () => {
     );
     expect(lines.find((line) => line.includes('--reserved'))).toContain('www,api,admin,app,mail,…');
     expect(text).toContain('TMS_HTTP_PORT=4000');
-    expect(new Set(lines.slice(2, 33).map((line) => line.search(/(?<= {2})\S+( \S+)*$/))).size).toBe(1);
+    expect(new Set(lines.slice(2, 34).map((line) => line.search(/(?<= {2})\S+( \S+)*$/))).size).toBe(1);
   });
 
   test('--help helps also where values or variables are bad', () => {

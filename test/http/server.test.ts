@@ -8,8 +8,10 @@ import { startTestApp } from '../support/app.ts';
 
 const healthy: HealthChecks = { database: async () => true, redis: async () => 'up', worker: 'up' };
 
-function serve(options: { health?: Partial<HealthChecks>; isReady?: () => boolean; port?: number } = {}) {
-  return createHttpServer({
+async function serve(
+  options: { health?: Partial<HealthChecks>; isReady?: () => boolean; port?: number } = {},
+) {
+  const server = createHttpServer({
     host: '127.0.0.1',
     port: options.port ?? 0,
     tls: null,
@@ -17,6 +19,8 @@ function serve(options: { health?: Partial<HealthChecks>; isReady?: () => boolea
     metrics: new Registry(),
     isReady: options.isReady ?? (() => true),
   });
+  await server.listen();
+  return server;
 }
 
 async function get({ port }: HttpServer, path: string, method = 'GET') {

@@ -55,7 +55,7 @@ test('a database that is out is UNAVAILABLE, over every kind of operation', asyn
     leases: () => countLeases(pool),
   });
   const server = parts.use(
-    await createHttpServer({
+    createHttpServer({
       host: '127.0.0.1',
       port: 0,
       tls: null,
@@ -68,6 +68,7 @@ test('a database that is out is UNAVAILABLE, over every kind of operation', asyn
       isReady: () => true,
     }),
   );
+  await server.listen();
   server.serve(
     createGraphqlHandler({
       schema: createSchema(),

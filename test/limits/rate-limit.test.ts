@@ -56,7 +56,7 @@ describe.skipIf(redisMissing !== null)('with Redis', () => {
       await eventually(async () => connection.status === 'ready', 5_000);
       return createRateLimit({
         objectsPerSecond: 10,
-        shared: { redis: connection, registryId: 'r', nameOf },
+        shared: { kind: 'redis', redis: connection, registryId: 'r', nameOf },
         log,
       });
     };
@@ -78,7 +78,7 @@ describe.skipIf(redisMissing !== null)('with Redis', () => {
     await eventually(async () => connection.status === 'ready', 5_000);
     const { take } = createRateLimit({
       objectsPerSecond: 10,
-      shared: { redis: connection, registryId: 'r', nameOf },
+      shared: { kind: 'redis', redis: connection, registryId: 'r', nameOf },
       log,
     });
     await redis.goDown();

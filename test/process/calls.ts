@@ -95,15 +95,24 @@ export function completes(text: string): boolean {
   return /(^|\n)event: complete\n/.test(text);
 }
 
-/** Opens a subscription; it is open when this resolves. `rest` is the text of the whole stream, when that has ended. */
-export async function openStream(caller: Caller, query: string): Promise<{ rest: Promise<string> }> {
+/** A stream of server-sent events. */
+export interface OpenStream {
+  /** What has come until now. */
+  soFar(): string;
+  /** The text of the whole stream, when that has ended. */
+  readonly rest: Promise<string>;
+}
+
+/** Opens a subscription; it is open when this resolves. */
+export async function openStream(caller: Caller, query: string): Promise<OpenStream> {
   const response = await post(caller, { query }, 'text/event-stream');
   if (response.status !== 200) throw new Error(`${response.status}: ${await response.text()}`);
-  return { rest: response.text() };
+  return { soFar: response.soFar, rest: response.text() };
 }
 
 interface Answer {
   readonly status: number;
+  soFar(): string;
   text(): Promise<string>;
 }
 
@@ -116,13 +125,13 @@ function post(
   const headers = { accept, authorization: `Bearer ${token}`, 'content-type': 'application/json' };
   return new Promise((resolve, reject) => {
     const sent = request(`${url}/graphql`, { method: 'POST', headers, agent: false }, (response) => {
+      let all = '';
       const text = (async () => {
-        let all = '';
         for await (const chunk of response.setEncoding('utf8')) all += chunk;
         return all;
       })();
       text.catch(() => {});
-      resolve({ status: response.statusCode ?? 0, text: () => text });
+      resolve({ status: response.statusCode ?? 0, soFar: () => all, text: () => text });
     });
     sent.on('error', reject);
     sent.end(JSON.stringify(body));

@@ -42,7 +42,9 @@ describe('asked for', () => {
     const { code, stdout, stderr } = await runToEnd({ args: ['--help'] });
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(/^Usage: npm start -- .*\n/);
-    expect(stdout).toMatch(/\n {2}--worker-concurrency <number> +4 +operations at once in this process\n/);
+    expect(stdout).toMatch(
+      /\n {2}--worker-concurrency <number> +4 +operations at once, of all --processes together\n/,
+    );
   });
 
   test('--version prints the version and exits with 0', async () => {

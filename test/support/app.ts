@@ -2,13 +2,14 @@ import { randomBytes } from 'node:crypto';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type App, createApp, type Timings } from '../../src/app.ts';
+import { type App, createApp } from '../../src/app.ts';
 import { type Config, readInvocation } from '../../src/config.ts';
 import type { Core } from '../../src/core/core.ts';
 import { type Role, roles } from '../../src/core/model.ts';
 import type { DatabaseSettings } from '../../src/db/database-settings.ts';
 import { issueToken } from '../../src/http/token.ts';
 import { createLog } from '../../src/log.ts';
+import type { Timings } from '../../src/timings.ts';
 import { createTestDatabase, type TestDatabase } from './database.ts';
 
 export interface TestAppOptions {

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import type { Timings } from '../../src/app.ts';
 import { FencedOffError, type OperationJournal, type TakenOperation } from '../../src/core/ports.ts';
 import { createOperationJournal } from '../../src/db/operation-journal.ts';
 import { createPool } from '../../src/db/pool.ts';
+import type { Timings } from '../../src/timings.ts';
 import { type CoreApp, editor, newTenant, outcomes, startCore } from '../core/core-app.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';

@@ -8,7 +8,7 @@ import { startTestApp } from '../../support/app.ts';
 let server: HttpServer;
 
 beforeAll(async () => {
-  server = await createHttpServer({
+  server = createHttpServer({
     host: '127.0.0.1',
     port: 0,
     tls: null,
@@ -17,6 +17,7 @@ beforeAll(async () => {
     isReady: () => true,
     patience: { headersMs: 300, requestMs: 600, checkMs: 50 },
   });
+  await server.listen();
   server.serve({
     // Reads the body, as GraphQL does.
     async handle(request, response) {
