@@ -41,12 +41,14 @@ export function createRedisTier({ redis, prefix, channel, onTurn, log }: RedisTi
   const sending = new Set<Promise<void>>();
   let up = false;
   let recovering = false;
+  let failed = false;
   let closed = false;
   let retry: NodeJS.Timeout | undefined;
 
   function fail(error: unknown): void {
     if (!up) return;
     up = false;
+    failed = true;
     log.warn({ err: error }, 'tenants are not cached in Redis now: it does not answer');
     retry = setTimeout(recover, retryMs);
     onTurn();
@@ -61,6 +63,7 @@ export function createRedisTier({ redis, prefix, channel, onTurn, log }: RedisTi
       await redis.ping();
       while (!unsent.isEmpty()) await sendAll();
       up = !closed;
+      if (failed) log.info('tenants are cached in Redis again');
       onTurn();
     } catch (error) {
       log.debug({ err: error }, 'Redis cannot be told of changes yet; that is tried again');
