@@ -26,12 +26,12 @@ export async function fillUp(
     await administrator.end();
     await service[Symbol.asyncDispose]();
   }
-  await housekeep(cluster);
+  await housekeep(cluster, 'ours');
 }
 
 /** What the server would do in the background within minutes, so that it does not do so in the midst of the rounds. */
-async function housekeep(cluster: Cluster): Promise<void> {
-  const administrator = await cluster.connect('ours');
+export async function housekeep(cluster: Cluster, database: string): Promise<void> {
+  const administrator = await cluster.connect(database);
   try {
     const { rows } = await administrator.query<{ tables: string }>(
       `SELECT string_agg(oid::regclass::text, ', ') AS tables FROM pg_class

@@ -12,7 +12,7 @@ import { report } from './report.ts';
 import { temporaryDirectory } from './temporary-directory.ts';
 
 // The figures of provisioning, beside peers that do the same work without the service. Takes about a quarter of an hour
-// and writes RESULTS.md. What it starts is private, on loopback, and gone at the end.
+// and writes RESULTS-PROVISIONING.md. What it starts is private, on loopback, and gone at the end.
 
 const concurrencies = [1, 4, 8];
 const existingTenants = [0, 1_000, 5_000];
@@ -59,9 +59,9 @@ const existing = await onEmptyRegistry(async (cluster, recording) => {
 });
 
 const text = report({ ...alone, machine, tenants, throughput, existing, existingConcurrency });
-await writeFile(join(import.meta.dirname, 'RESULTS.md'), text);
+await writeFile(join(import.meta.dirname, 'RESULTS-PROVISIONING.md'), text);
 process.stdout.write(text);
-tell('written to RESULTS.md');
+tell('written to RESULTS-PROVISIONING.md');
 
 /** Runs `work` on a server with what the service does recorded, and an empty registry in the database `ours`. */
 async function onEmptyRegistry<T>(work: (cluster: Cluster, recording: Recording) => Promise<T>): Promise<T> {

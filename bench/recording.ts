@@ -63,13 +63,18 @@ export async function record(cluster: Cluster): Promise<Recording> {
   };
 }
 
-async function mark(client: pg.Client, text: string): Promise<void> {
+/** Writes a mark into the server's log. */
+export async function mark(client: pg.Client, text: string): Promise<void> {
   await client.query(`SET log_min_duration_statement = 0; SELECT 'mark: ${text}'`);
   await client.query('SET log_min_duration_statement = -1');
 }
 
-/** The statements between two marks; null when the log does not have the second one yet. */
-async function between(directory: string, begin: string, end: string): Promise<LoggedStatement[] | null> {
+/** The statements between two marks in the log; null when the log does not have the second one yet. */
+export async function between(
+  directory: string,
+  begin: string,
+  end: string,
+): Promise<LoggedStatement[] | null> {
   const all = await readStatements(directory);
   const [first, last] = [begin, end].map((text) =>
     all.findIndex(({ sql }) => sql.includes(`'mark: ${text}'`)),

@@ -8,10 +8,19 @@ export interface LoggedStatement {
   readonly sql: string;
   /** Sent by the extended protocol, as the driver sends what has parameters. */
   readonly hasParameters: boolean;
+  /** Their values as text, in their order. */
+  readonly parameters: readonly (string | null)[];
   /** 0 unless its transaction has written by the end of the statement. */
   readonly transactionId: number;
   /** Parse, bind and execute together. */
   readonly milliseconds: number;
+}
+
+interface LogEntry {
+  readonly pid: number;
+  readonly txid: number;
+  readonly message: string;
+  readonly detail?: string;
 }
 
 /** The statements in the log of a server (JSON lines, `log_min_duration_statement = 0`), in their order. */
@@ -23,7 +32,7 @@ export async function readStatements(directory: string): Promise<LoggedStatement
   for (const line of texts.join('').split('\n')) {
     // The last one may not be whole yet.
     if (!line.endsWith('}')) continue;
-    const { pid, txid, message }: { pid: number; txid: number; message: string } = JSON.parse(line);
+    const { pid, txid, message, detail = '' }: LogEntry = JSON.parse(line);
     const [, duration, phase, sql = ''] =
       /^duration: ([\d.]+) ms {2}(statement|parse|bind|execute)(?: \S+)?: (.*)$/s.exec(message) ?? [];
     if (duration === undefined) continue;
@@ -33,7 +42,21 @@ export async function readStatements(directory: string): Promise<LoggedStatement
       continue;
     }
     unfinished.delete(pid);
-    statements.push({ pid, sql, hasParameters: phase === 'execute', transactionId: txid, milliseconds });
+    statements.push({
+      pid,
+      sql,
+      hasParameters: phase === 'execute',
+      parameters: parametersIn(detail),
+      transactionId: txid,
+      milliseconds,
+    });
   }
   return statements;
+}
+
+/** From `Parameters: $1 = 'text', $2 = NULL`, quotes doubled. */
+function parametersIn(detail: string): (string | null)[] {
+  return [...detail.matchAll(/\$\d+ = (?:NULL|'((?:[^']|'')*)')/g)].map(
+    ([, text]) => text?.replaceAll("''", "'") ?? null,
+  );
 }

@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, readFile } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
+import { issueToken } from '../src/http/token.ts';
 import type { Cluster } from './cluster.ts';
 import { startOf } from './ending.ts';
 
@@ -18,6 +19,12 @@ const createMutation = `mutation ($input: CreateTenantInput!) {
 
 /** The real process, as users start it. Disposing it drains it, as SIGTERM does. */
 export interface Service extends AsyncDisposable {
+  readonly pid: number;
+  readonly httpPort: number;
+  /** 0 in a process without gRPC. */
+  readonly grpcPort: number;
+  /** A token of an admin by that name, good for a day. */
+  token(subject: string): Promise<string>;
   /** Creates a tenant through GraphQL. @returns its id. @throws unless it was acknowledged */
   createTenant(subdomain: string): Promise<string>;
   /** Opens a subscription, which is open when this resolves: a stream of server-sent events, as text. */
@@ -34,14 +41,17 @@ export interface ServiceOptions {
   readonly concurrency: number;
   /** API and worker in one, unless it says otherwise. */
   readonly role?: 'api' | 'worker';
+  /** Further ones of the service. */
+  readonly flags?: readonly string[];
   /** Node's own, such as `--cpu-prof`. */
   readonly nodeOptions?: readonly string[];
 }
 
 /** Starts `node src/main.ts` on a database and waits until it is ready. */
 export function startService(options: ServiceOptions): Promise<Service> {
-  const { cluster, concurrency, role = 'all', nodeOptions = [] } = options;
+  const { cluster, concurrency, role = 'all', flags = [], nodeOptions = [] } = options;
   const database = cluster.service(options.database);
+  const secret = randomBytes(48).toString('base64url');
   return startOf(async (parts) => {
     const dataDir = await mkdtemp(join(cluster.directory, 'service-'));
     const service = spawn(
@@ -51,6 +61,7 @@ export function startService(options: ServiceOptions): Promise<Service> {
         ...['src/main.ts', `--role=${role}`, `--data-dir=${dataDir}`, '--port=0', '--http-port=0'],
         ...[`--db-host=${database.host}`, `--db-port=${database.port}`, `--db-name=${database.database}`],
         ...[`--db-user=${database.user}`, `--worker-concurrency=${concurrency}`],
+        ...flags,
       ],
       {
         cwd: join(import.meta.dirname, '..'),
@@ -58,6 +69,7 @@ export function startService(options: ServiceOptions): Promise<Service> {
           PATH: process.env.PATH ?? '/usr/bin:/bin',
           TMS_DB_PASS: database.password,
           TMS_ENCRYPTION_KEYS: encryptionKeys,
+          TMS_AUTH_SECRET: secret,
         },
         stdio: ['ignore', 'pipe', 'inherit'],
       },
@@ -69,10 +81,12 @@ export function startService(options: ServiceOptions): Promise<Service> {
       await ended;
     });
     const stuck = setTimeout(() => service.kill('SIGKILL'), startWithinMs);
-    const httpPort = await readyPort(service.stdout);
+    const { httpPort, grpcPort } = await readyPorts(service.stdout);
     clearTimeout(stuck);
     service.stdout.resume();
-    const token = (await readFile(join(dataDir, 'dev-token'), 'utf8')).trim();
+    const key = new TextEncoder().encode(secret);
+    const tokenOf = (subject: string) => issueToken(key, { subject, role: 'admin', expiresIn: 86_400 });
+    const token = await tokenOf('bench');
     const agent = new Agent({ keepAlive: true });
     parts.defer(() => agent.destroy());
 
@@ -85,6 +99,10 @@ export function startService(options: ServiceOptions): Promise<Service> {
     }
 
     return {
+      pid: service.pid ?? 0,
+      httpPort,
+      grpcPort,
+      token: tokenOf,
       async createTenant(subdomain) {
         const input = { name: `Tenant ${subdomain}`, subdomain, contactEmail: `ops@${subdomain}.example` };
         const answer = await text(
@@ -111,13 +129,13 @@ async function text(response: IncomingMessage): Promise<string> {
   return all;
 }
 
-/** The HTTP port, from the entry of the log which says that the service is ready. */
-async function readyPort(output: Readable): Promise<number> {
+/** The ports, from the entry of the log which says that the service is ready. */
+async function readyPorts(output: Readable): Promise<{ httpPort: number; grpcPort: number }> {
   let logged = '';
   for await (const chunk of output.iterator({ destroyOnReturn: false })) {
     logged += String(chunk);
-    const [, port] = /"http":(\d+).*"msg":"ready"/.exec(logged) ?? [];
-    if (port !== undefined) return Number(port);
+    const [, http, grpc] = /"http":(\d+),"grpc":(\d+|null).*"msg":"ready"/.exec(logged) ?? [];
+    if (http !== undefined) return { httpPort: Number(http), grpcPort: Number(grpc) || 0 };
   }
   throw new Error(`the service did not become ready: ${logged}`);
 }

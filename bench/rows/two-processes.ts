@@ -1,0 +1,104 @@
+import { join } from 'node:path';
+import { GetTenantRequest } from '../../src/generated/proto/tenant/v1/tenant.ts';
+import { callGetTenant } from '../call-grpc.ts';
+import type { Figure } from '../figure.ts';
+import { calibrated } from '../load/calibrated.ts';
+import { loadGrpc } from '../load/grpc-load.ts';
+import { loadHttp } from '../load/http-load.ts';
+import { errorsOf, type Measured } from '../load/measured.ts';
+import { runTool } from '../load/run-tool.ts';
+import { cpuSeconds, peakMemory } from '../proc.ts';
+import { small } from '../registries.ts';
+import { alternate } from '../rounds.ts';
+import type { Service } from '../service.ts';
+import { connections, type Row, type Stage, startRowService } from '../stage.ts';
+import { median } from '../statistics.ts';
+import { tenantAnswer, tenantBodies } from '../tenant-query.ts';
+
+/** Two processes on two cores (`--processes 2`): beside one. */
+export const twoProcesses: Row = { name: 'two-processes', measure };
+
+/** A load with what it cost. */
+interface Costed extends Measured {
+  /** CPU time of all of the service's processes for an answer, microseconds; null where it cannot be read. */
+  readonly cpu: number | null;
+}
+
+async function measure(stage: Stage): Promise<Figure[]> {
+  if (!(await readHelp()).includes('--processes')) return [];
+  const copies = { one: await stage.registries.copy(small), two: await stage.registries.copy(small) };
+  await using one = await startRowService(stage, copies.one.database);
+  await using two = await startRowService(stage, copies.two.database, { flags: ['--processes=2'] });
+  const [oneToken, twoToken] = [await one.token('bench'), await two.token('bench')];
+  const [id = ''] = copies.one.ids;
+
+  const graphql = (service: Service, token: string) => {
+    const load = {
+      port: service.httpPort,
+      token,
+      bodies: tenantBodies(copies.one.ids),
+      expected: tenantAnswer,
+    };
+    return costed(service, () => loadHttp({ ...load, seconds: stage.seconds, connections }));
+  };
+  const overGraphql = await alternate(stage.rounds, {
+    one: graphql(one, oneToken),
+    two: graphql(two, twoToken),
+  });
+
+  const answer = await callGetTenant({ port: one.grpcPort, token: oneToken }, id);
+  const grpc = (service: Service, token: string) => {
+    const path = '/tenant.v1.TenantService/GetTenant';
+    const request = GetTenantRequest.encode({ id }).finish();
+    const load = { port: service.grpcPort, token, path, request, answerLength: answer.length };
+    const run = calibrated(stage.seconds, (calls) =>
+      loadGrpc({ ...load, calls, connections: 16, streams: 4 }),
+    );
+    return costed(service, run);
+  };
+  const overGrpc = await alternate(stage.rounds, { one: grpc(one, oneToken), two: grpc(two, twoToken) });
+
+  const memory = { ours: await peakMemory(two.pid), peer: await peakMemory(one.pid) };
+  const figure = (what: string, unit: string, rounds: readonly Record<'one' | 'two', Costed>[]): Figure => ({
+    what: `${what}, two processes`,
+    beside: 'the same, one process',
+    unit,
+    better: 'more',
+    wanted: 1.6,
+    rounds: rounds.map((round) => ({ ours: round.two.perSecond, peer: round.one.perSecond })),
+    errors: errorsOf(rounds.flatMap((round) => [round.one, round.two])),
+    memory,
+    note: costNote(rounds),
+  });
+  return [
+    figure('GraphQL `tenant(id)`, cached', 'requests/s', overGraphql),
+    figure('gRPC `GetTenant`, cached', 'calls/s', overGrpc),
+  ];
+}
+
+async function readHelp(): Promise<string> {
+  return runTool(process.execPath, [join(import.meta.dirname, '../../src/main.ts'), '--help'], 10);
+}
+
+/** A run with the CPU time that the service spent on it. */
+function costed(service: Service, run: () => Promise<Measured>): () => Promise<Costed> {
+  return async () => {
+    const before = await cpuSeconds(service.pid);
+    const measured = await run();
+    const after = await cpuSeconds(service.pid);
+    const cpu = before === null || after === null ? null : ((after - before) * 1e6) / measured.answers;
+    return { ...measured, cpu };
+  };
+}
+
+function costNote(rounds: readonly Record<'one' | 'two', Costed>[]): string {
+  const typical = (who: 'one' | 'two') => {
+    const known = rounds.map((round) => round[who].cpu).filter((cpu) => cpu !== null);
+    return known.length === 0 ? null : median(known);
+  };
+  const [one, two] = [typical('one'), typical('two')];
+  const shared =
+    'the load generator shares the cores with the service, so two processes cannot have both to themselves';
+  if (one === null || two === null) return `${shared}.`;
+  return `${shared}. An answer costs ${one.toFixed(0)} µs of CPU in one process and ${two.toFixed(0)} µs in two: with both cores to themselves, two would do ${((2 * one) / two).toFixed(2)} times as much.`;
+}
