@@ -41,8 +41,8 @@ export function startPeer<Answer = string>(program: string, task: object): Promi
       await exited;
     });
     const nextAnswer = async <Said>() => {
-      const ended = exited.then((): never => {
-        throw new Error(`${program} ended without an answer`);
+      const ended = exited.then(([code, signal]): never => {
+        throw new Error(`${program} ended without an answer: ${signal ?? `exit code ${code}`}`);
       });
       const [answer]: Said[] = await Promise.race([once(child, 'message'), ended]);
       if (answer === undefined) throw new Error(`${program} said nothing`);

@@ -55,7 +55,7 @@ async function measure(stage: Stage): Promise<Figure[]> {
     peer: () => run('peer', startSelect),
     async alone() {
       await using peer = await startSelect();
-      return askAlone(peer, seconds);
+      return await askAlone(peer, seconds);
     },
   });
 
