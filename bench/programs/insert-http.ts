@@ -12,7 +12,7 @@ const server = createServer(async (request, response) => {
   for await (const chunk of request) body += String(chunk);
   const { variables } = JSON.parse(body);
   const [row] = await insert(variables.input.subdomain);
-  const tenant = { id: row?.tenant_id ?? row?.id, status: 'PROVISIONING' };
+  const tenant = { id: row?.['tenant.id'], status: row?.['tenant.status'] };
   response.writeHead(200, { 'content-type': 'application/json' });
   response.end(JSON.stringify({ data: { createTenant: { tenant } } }));
 });
