@@ -39,9 +39,14 @@ export function figureTable(figures: readonly Figure[]): string {
   );
 }
 
+/** What has to be known beside them, a line each. */
+export function figureNotes(figures: readonly Figure[]): string {
+  const notes = figures.flatMap(({ what, note }) => (note === undefined ? [] : [`- **${what}**: ${note}`]));
+  return notes.join('\n');
+}
+
 /** The figures as Markdown, with what they belong to. */
 export async function figureReport(figures: readonly Figure[], run: Run): Promise<string> {
-  const notes = figures.flatMap(({ what, note }) => (note === undefined ? [] : [`- **${what}**: ${note}`]));
   return `# Figures
 
 Written by \`npm run bench\`; how it measures is told in [docs/performance.md](../docs/performance.md).
@@ -52,7 +57,7 @@ ${figureTable(figures)}
 
 Medians of ${run.rounds} rounds of about ${run.seconds} s for each contender, in turn; in brackets the lowest and the highest ratio of a round. The ratio is ours by what stands beside it. Errors are those of all contenders together: answers that were refused, limited, wrong or missing; a figure with errors is not reached. Memory is the most that the serving processes had at once (\`VmHWM\`), the service's and the peer's.
 
-${notes.join('\n')}
+${figureNotes(figures)}
 
 ${machineTable(run.machine, run.postgres)}
 

@@ -5,7 +5,7 @@ import { startCluster } from './cluster.ts';
 import { endOnSignal, startOf } from './ending.ts';
 import type { Figure } from './figure.ts';
 import { chart } from './figure-chart.ts';
-import { figureReport, figureTable } from './figure-report.ts';
+import { figureNotes, figureReport, figureTable } from './figure-report.ts';
 import { describeMachine } from './machine.ts';
 import { createRegistries } from './registries.ts';
 import { cacheMiss } from './rows/cache-miss.ts';
@@ -57,7 +57,7 @@ for (const row of rows) {
 
 const [server] = await cluster.query('SHOW server_version');
 const run = { machine, postgres: String(server?.server_version), rounds, seconds };
-process.stdout.write(`${figureTable(figures)}\n`);
+process.stdout.write(`${figureTable(figures)}\n\n${figureNotes(figures)}\n`);
 if (names.length === rows.length) {
   await writeFile(join(import.meta.dirname, 'RESULTS.md'), await figureReport(figures, run));
   await writeFile(join(import.meta.dirname, 'results.svg'), chart(figures));
