@@ -25,8 +25,10 @@ export interface HttpLoad {
 export const httpTool = toolVersion('wrk') === null ? 'autocannon' : 'wrk';
 
 /** Puts load on a server from a process of its own. */
-export function loadHttp(load: HttpLoad): Promise<Measured> {
-  return httpTool === 'wrk' ? withWrk(load) : withAutocannon(load);
+export async function loadHttp(load: HttpLoad): Promise<Measured> {
+  const measured = await (httpTool === 'wrk' ? withWrk(load) : withAutocannon(load));
+  // Whoever did not answer at all in that time has no rate to speak of.
+  return measured.answers === 0 ? { ...measured, errors: measured.errors + 1 } : measured;
 }
 
 async function withWrk({ port, token, bodies, expected, seconds, connections }: HttpLoad): Promise<Measured> {
