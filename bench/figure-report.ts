@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Figure, judge } from './figure.ts';
-import { grpcTool } from './load/grpc-load.ts';
 import { httpTool } from './load/http-load.ts';
 import { toolVersion } from './load/run-tool.ts';
 import type { Machine } from './machine.ts';
@@ -61,7 +60,7 @@ ${figureNotes(figures)}
 
 ${machineTable(run.machine, run.postgres)}
 
-Load by ${httpTool} ${httpTool === 'wrk' ? toolVersion('wrk') : await version('autocannon')} (${connections} connections that stay open) and ${grpcTool ?? 'no h2load'} ${toolVersion('h2load') ?? ''}, in processes of their own on the same cores. Peers: fastify ${await version('fastify')} with mercurius ${await version('mercurius')}, PostGraphile ${await version('postgraphile')}. Each has a pool of ${poolSize} connections to PostgreSQL, as the service has.
+Load by ${httpTool} ${httpTool === 'wrk' ? toolVersion('wrk') : await version('autocannon')} (${connections} connections that stay open) and h2load ${toolVersion('h2load')}, in processes of their own on the same cores. Peers: fastify ${await version('fastify')} with mercurius ${await version('mercurius')}, PostGraphile ${await version('postgraphile')}. Each has a pool of ${poolSize} connections to PostgreSQL, as the service has.
 `;
 }
 

@@ -1,10 +1,7 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { loadByH2load } from './h2load.ts';
 import type { Measured } from './measured.ts';
-import { runTool, toolVersion } from './run-tool.ts';
 
-/** Unary calls by `h2load`: a client of grpc-js would be slower than a server of grpc-js. */
+/** The same unary call again and again, by h2load: a client of grpc-js would be slower than a server of grpc-js. */
 export interface GrpcLoad {
   readonly port: number;
   readonly token: string;
@@ -22,42 +19,18 @@ export interface GrpcLoad {
 
 /** The frame before a message: a byte for compression, four for the length. */
 const frameLength = 5;
-const longestSeconds = 120;
 
-export const grpcTool = toolVersion('h2load') === null ? null : 'h2load';
-
-/**
- * Makes so many calls. h2load knows nothing of gRPC's statuses, but a call that fails has no message: each message that
- * is missing in the bytes received is counted as an error.
- */
-export async function loadGrpc(load: GrpcLoad): Promise<Measured> {
-  const { port, token, path, request, answerLength, calls, connections, streams } = load;
-  const directory = await mkdtemp(join(tmpdir(), 'tms-h2load-'));
-  try {
-    const file = join(directory, 'message');
-    const frame = Buffer.alloc(frameLength);
-    frame.writeUInt32BE(request.length, 1);
-    await writeFile(file, Buffer.concat([frame, request]));
-    const printed = await runTool(
-      'h2load',
-      [
-        ...['-t1', `-n${calls}`, `-c${connections}`, `-m${streams}`, `-d${file}`],
-        ...['-Hcontent-type: application/grpc', '-Hte: trailers', `-Hauthorization: Bearer ${token}`],
-        `http://127.0.0.1:${port}${path}`,
-      ],
-      longestSeconds,
-    );
-    const perSecond = Number(/^finished in .*?, ([\d.]+) req\/s/m.exec(printed)?.[1]);
-    const succeeded = Number(/^requests: .*?(\d+) succeeded/m.exec(printed)?.[1]);
-    const bytes = Number(/\((\d+)\) data$/m.exec(printed)?.[1]);
-    if (Number.isNaN(perSecond + succeeded + bytes))
-      throw new Error(`h2load answered otherwise than expected: ${printed}`);
-    const answers =
-      bytes === calls * (frameLength + answerLength)
-        ? succeeded
-        : Math.floor(bytes / (frameLength + answerLength));
-    return { answers, errors: calls - answers, perSecond: (perSecond * answers) / calls };
-  } finally {
-    await rm(directory, { recursive: true, force: true });
-  }
+/** Makes so many calls. h2load knows nothing of gRPC's statuses, but a call that fails has no message to add up. */
+export function loadGrpc(load: GrpcLoad): Promise<Measured> {
+  const { token, request, answerLength, calls, ...where } = load;
+  const frame = Buffer.alloc(frameLength);
+  frame.writeUInt32BE(request.length, 1);
+  return loadByH2load({
+    ...where,
+    version: 'HTTP/2',
+    headers: ['content-type: application/grpc', 'te: trailers', `authorization: Bearer ${token}`],
+    body: Buffer.concat([frame, request]),
+    answerLength: frameLength + answerLength,
+    requests: calls,
+  });
 }
