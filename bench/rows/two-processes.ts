@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { GetTenantRequest } from '../../src/generated/proto/tenant/v1/tenant.ts';
 import { askGraphql } from '../ask.ts';
 import { callGetTenant } from '../call-grpc.ts';
@@ -7,7 +6,6 @@ import { calibrated } from '../load/calibrated.ts';
 import { loadGrpc } from '../load/grpc-load.ts';
 import { loadByH2load } from '../load/h2load.ts';
 import { errorsOf, type Measured } from '../load/measured.ts';
-import { runTool } from '../load/run-tool.ts';
 import { cpuSeconds, peakMemory } from '../proc.ts';
 import { small } from '../registries.ts';
 import { alternate } from '../rounds.ts';
@@ -26,7 +24,6 @@ interface Costed extends Measured {
 }
 
 async function measure(stage: Stage): Promise<Figure[]> {
-  if (!(await readHelp()).includes('--processes')) return [];
   const copies = { one: await stage.registries.copy(small), two: await stage.registries.copy(small) };
   await using one = await startRowService(stage, copies.one.database);
   await using two = await startRowService(stage, copies.two.database, { flags: ['--processes=2'] });
@@ -84,10 +81,6 @@ async function measure(stage: Stage): Promise<Figure[]> {
     figure('GraphQL `tenant(id)`, cached', 'requests/s', overGraphql),
     figure('gRPC `GetTenant`, cached', 'calls/s', overGrpc),
   ];
-}
-
-async function readHelp(): Promise<string> {
-  return runTool(process.execPath, [join(import.meta.dirname, '../../src/main.ts'), '--help'], 10);
 }
 
 /** A run with the CPU time that the service spent on it. */
