@@ -119,6 +119,11 @@ export function createTenantCache(options: TenantCacheOptions): TenantCache & As
       onAnswer(known === undefined ? 'memory miss' : 'memory hit');
       return known === undefined ? untilCancelled(readOnce(id)) : known;
     },
+    peek(id) {
+      const known = memory.find(id);
+      if (known !== undefined) onAnswer('memory hit');
+      return known;
+    },
     findBySubdomain(subdomain) {
       const known = memory.findBySubdomain(subdomain);
       onAnswer(known === undefined ? 'memory miss' : 'memory hit');

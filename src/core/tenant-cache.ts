@@ -11,7 +11,9 @@ export interface TenantCache {
    * @throws {UnavailableError} when the database is needed and cannot be reached
    */
   find(id: string): Tenant | null | Promise<Tenant | null>;
-  /** The live tenant with this subdomain, in the same way. */
+  /** What `find` answers at once; undefined where it would have to read. */
+  peek(id: string): Tenant | null | undefined;
+  /** The live tenant with this subdomain, in the same way as `find`. */
   findBySubdomain(subdomain: string): Tenant | null | Promise<Tenant | null>;
   /**
    * Says that a tenant changes, to whoever remembers it, in all processes. First with null, before it is committed: from

@@ -6,7 +6,7 @@ import { isUuid, parse, tenantFilter, uuid } from './validation.ts';
 
 export interface TenantReadsOptions {
   readonly registry: Pick<Registry, 'list'>;
-  readonly cache: Pick<TenantCache, 'find' | 'findBySubdomain'>;
+  readonly cache: Pick<TenantCache, 'find' | 'peek' | 'findBySubdomain'>;
 }
 
 /** How callers look at tenants: single ones as the cache has them, lists as they are. */
@@ -36,7 +36,7 @@ export function createTenantReads({ registry, cache }: TenantReadsOptions) {
     return registry.list({ ...query, filter: parse(tenantFilter, query.filter) }, selection);
   }
 
-  return { find, get, findBySubdomain, list };
+  return { find, get, peek: cache.peek, findBySubdomain, list };
 }
 
 function isShown({ deletedAt }: Tenant, deleted: DeletedFilter): boolean {

@@ -63,7 +63,7 @@ export function createGraphqlHandler(options: GraphqlOptions): GraphqlHandler {
   const { corsOrigins, graphiql, introspection, trustedDocuments } = options;
   const mask = createMask(log);
   const subscriptions = createSubscriptions({ active: metrics.subscriptions, allowance, mask, context });
-  const hotQueries = createHotQueries(schema);
+  const hotQueries = createHotQueries();
 
   const yoga = createYoga<Exchange, Omit<GraphqlContext, 'principal'>>({
     schema,

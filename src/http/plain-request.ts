@@ -1,7 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { isFromBrowser } from './browsers.ts';
-import type { Variables } from './hot-queries.ts';
-import { maxBody } from './plugins/request-limits.ts';
+
+/** Far beyond any operation of this schema, bytes. */
+export const maxBody = 256 * 1024;
 
 /** What answers depend on besides. */
 export interface Distinctions {
@@ -23,6 +24,8 @@ const mediaTypes = new Map<string | undefined, string>([
   ['application/graphql-response+json, application/json', 'application/graphql-response+json'],
   ['application/graphql-response+json,application/json;q=0.9', 'application/graphql-response+json'],
 ]);
+
+export type Variables = Readonly<Record<string, unknown>>;
 
 /** What a request wants to be run. */
 export interface Params {
@@ -65,9 +68,9 @@ export function readBody(request: IncomingMessage): Promise<Buffer | null> {
 }
 
 /** Undefined for what is no JSON. */
-export function parseJson(body: Buffer): unknown {
+export function parseJson(body: string): unknown {
   try {
-    return JSON.parse(body.toString());
+    return JSON.parse(body);
   } catch {
     return undefined;
   }

@@ -1,5 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { execute, type GraphQLSchema } from 'graphql';
+import { isAsyncIterable } from '@envelop/core';
+import { normalizedExecutor } from '@graphql-tools/executor';
+import { type ExecutionResult, GraphQLError, type GraphQLSchema } from 'graphql';
 import { type FetchAPI, processRegularResult } from 'graphql-yoga';
 import type { Logger } from 'pino';
 import type { Allowance } from '../core/allowance.ts';
@@ -9,7 +11,7 @@ import { originOf } from '../core/origin.ts';
 import type { ObjectCounter } from '../schema/complexity.ts';
 import type { GraphqlContext } from '../schema/context.ts';
 import { refusalOf } from './errors.ts';
-import type { HotQueries, HotQuery, Variables } from './hot-queries.ts';
+import type { HotQueries, HotQuery } from './hot-queries.ts';
 import type { GraphqlMetrics } from './metrics.ts';
 import {
   type Distinctions,
@@ -18,11 +20,13 @@ import {
   parseJson,
   plainMediaType,
   readBody,
+  type Variables,
 } from './plain-request.ts';
 import type { Mask } from './plugins/error-masking.ts';
 import { logOperation } from './plugins/logging.ts';
 import { outcomeOf } from './plugins/metrics.ts';
 import { maxObjects } from './plugins/object-limits.ts';
+import { createRememberedAnswers } from './remembered-answers.ts';
 import { withinLimit } from './time-limit.ts';
 
 export interface ShortPathOptions {
@@ -46,12 +50,12 @@ export type Handler = (request: IncomingMessage, response: ServerResponse) => vo
 
 /**
  * Answers plain JSON posts of queries that came before, past Yoga's layer of fetch objects and hooks, which costs more
- * than most queries. The rules are the same and in the same order, each in its function that Yoga's plugins call as well;
- * docs/decisions/0024 says which requests go here. Whatever is unusual about a request goes to Yoga, before
- * anything has been counted or run.
+ * than most queries. The rules are the same, each in its function that Yoga's plugins call as well; docs/decisions/0024
+ * says which requests go here. Whatever is unusual about a request goes to Yoga, before anything has been counted or run.
  */
 export function createShortPath(options: ShortPathOptions): Handler {
-  const { queries, authenticate, allowance, metrics, otherwise } = options;
+  const { schema, queries, context, authenticate, allowance, otherwise } = options;
+  const answers = createRememberedAnswers(context);
 
   function objectsOf({ document }: HotQuery, variableValues: Variables): number | null {
     try {
@@ -62,78 +66,117 @@ export function createShortPath(options: ShortPathOptions): Handler {
     }
   }
 
-  /** What of a request is to be run; null when Yoga has to look at it. Nothing has been counted yet. */
-  async function taskOf(request: IncomingMessage, params: Params | null): Promise<Task | null> {
+  /** What of a request is to be run; null when Yoga has to look at it. */
+  function taskOf(params: Params | null): Task | null {
     const query = params === null ? null : queries.find(params.query);
     if (params === null || query === null) return null;
     if (params.operationName !== undefined && params.operationName !== query.name) return null;
-    const caller = await authenticate(request.headers.authorization).catch(() => null);
     const objects = objectsOf(query, params.variables);
-    if (caller === null || objects === null || objects > maxObjects) return null;
-    const actor = { ...caller, ...originOf('GRAPHQL', request.socket.remoteAddress) };
-    return { query, variables: params.variables, objects, principal: actor };
+    if (objects === null || objects > maxObjects) return null;
+    return { query, objects, variables: params.variables };
   }
 
-  /** Runs what is allowed to its end. */
-  async function run({ query, variables, objects, principal }: Task, signal: () => AbortSignal) {
-    const refusal = await refusalOf(allowance.spend(principal, objects));
-    if (refusal !== null) return { errors: [refusal] };
-    const contextValue = () => ({ ...options.context, principal });
-    logOperation(options.log, 'a GraphQL operation runs', {
-      document: query.document,
-      contextValue: { principal },
-    });
-    return withinLimit(options.requestLimitMs, signal, async () => {
-      const result = await query.run(contextValue(), variables);
-      if (result.errors === undefined) return result;
-      // The compiler's errors are not quite those of graphql-js; a query may run twice.
-      const { schema } = options;
-      return execute({
+  /** The answer's text, or a result with errors. Never rejects. */
+  async function run(
+    { query, objects, variables }: Task,
+    principal: Actor & Caller,
+    body: string,
+  ): Promise<string | ExecutionResult> {
+    const observation = answers.observe(query, principal, body);
+    try {
+      // What Yoga executes with, so that errors are the same.
+      const result = await normalizedExecutor({
         schema,
         document: query.document,
         variableValues: variables,
-        contextValue: contextValue(),
+        contextValue: observation?.context ?? { ...context, principal },
       });
-    });
+      if (isAsyncIterable(result)) throw new TypeError('a query answers once');
+      if (result.errors !== undefined) return result;
+      const text = JSON.stringify(result);
+      observation?.remember({ query, objects, text });
+      return text;
+    } catch (error) {
+      return { errors: [new GraphQLError('The query failed.', { originalError: asError(error) })] };
+    }
+  }
+
+  async function send(answer: string | ExecutionResult, mediaType: string, response: ServerResponse) {
+    if (typeof answer === 'string') {
+      response.writeHead(200, {
+        'Content-Type': `${mediaType}; charset=utf-8`,
+        'Content-Length': Buffer.byteLength(answer),
+      });
+      response.end(answer);
+    } else {
+      const masked = options.mask(answer, closing(response));
+      const told = processRegularResult(masked, options.fetchAPI, mediaType);
+      response.writeHead(told.status, Object.fromEntries(told.headers));
+      response.end(await told.text());
+    }
   }
 
   return async (request, response) => {
     const mediaType = plainMediaType(request, options.distinguishes);
     if (mediaType === null) return otherwise(request, response);
-    const body = await readBody(request);
-    if (body === null) return;
+    const bytes = await readBody(request);
+    if (bytes === null) return;
     const started = performance.now();
-    const parsed = parseJson(body);
-    const task = await taskOf(request, paramsOf(parsed));
-    if (task === null) {
-      // Yoga's adapter takes what others have read from here, unless it is empty.
-      const isRead = typeof parsed === 'object' && parsed !== null && Object.keys(parsed).length > 0;
-      return otherwise(Object.assign(request, { body: isRead ? parsed : body }), response);
+    const body = bytes.toString();
+    const caller = await authenticate(request.headers.authorization).catch(() => null);
+    const known = caller && answers.find(caller.role, body);
+    const parsed = known ? null : parseJson(body);
+    const task = known ?? taskOf(paramsOf(parsed));
+    if (caller === null || task === null) {
+      return otherwise(Object.assign(request, { body: isRead(parsed) ? parsed : unread(bytes) }), response);
     }
-    const signal = () => closing(response);
-    const result = await run(task, signal);
-    const outcome = outcomeOf(result);
-    metrics.duration.observe({ operation_type: 'query', outcome }, (performance.now() - started) / 1000);
-    if (result.errors === undefined) {
-      const text = JSON.stringify(result);
-      response.writeHead(200, {
-        'content-type': `${mediaType}; charset=utf-8`,
-        'content-length': Buffer.byteLength(text),
-      });
-      response.end(text);
-    } else {
-      const answer = processRegularResult(options.mask(result, signal()), options.fetchAPI, mediaType);
-      response.writeHead(answer.status, Object.fromEntries(answer.headers));
-      response.end(await answer.text());
+
+    const { query, objects } = task;
+    const refusal = await refusalOf(allowance.spend(caller, objects));
+    logOperation(options.log, 'a GraphQL operation runs', {
+      document: query.document,
+      contextValue: { principal: caller },
+    });
+    let answer: string | ExecutionResult;
+    if (refusal !== null) answer = { errors: [refusal] };
+    else if ('text' in task) answer = task.text;
+    else {
+      const principal = { ...caller, ...originOf('GRAPHQL', request.socket.remoteAddress) };
+      const signal = () => closing(response);
+      answer = await withinLimit(options.requestLimitMs, signal, () => run(task, principal, body));
     }
+    const outcome = typeof answer === 'string' ? 'ok' : outcomeOf(answer);
+    options.metrics.duration.observe(
+      { operation_type: 'query', outcome },
+      (performance.now() - started) / 1000,
+    );
+    await send(answer, mediaType, response);
   };
 }
 
 interface Task {
   readonly query: HotQuery;
-  readonly variables: Variables;
   readonly objects: number;
-  readonly principal: Actor & Caller;
+  readonly variables: Variables;
+}
+
+/** Whether Yoga's adapter takes this for a body that was read: it is an object that is not empty. */
+function isRead(parsed: unknown): boolean {
+  return typeof parsed === 'object' && parsed !== null && Object.keys(parsed).length > 0;
+}
+
+/** The same for one that is none; Yoga's adapter counts the keys of an object, which bytes have very many of. */
+function unread(bytes: Buffer): AsyncIterable<Buffer> & { readonly bytes: Buffer } {
+  return {
+    bytes,
+    async *[Symbol.asyncIterator]() {
+      yield bytes;
+    },
+  };
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
 }
 
 /** Aborted when the answer has gone out or cannot go out any more. */

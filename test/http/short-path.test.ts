@@ -111,6 +111,13 @@ const cases: Record<string, () => Case> = {
     fragment Some on Tenant { id ... on Node { id } operations(first: 2) { nodes { state } } name @skip(if: $with) }`,
     variables: { with: true, first: 3 },
   }),
+  'a fragment that is left out in one place and not in another': () => ({
+    query: `query ($id: ID!, $a: Boolean!) {
+      tenant(id: $id) { ...F @skip(if: $a) ...F ... on Tenant @include(if: $a) { ...G } ...G @skip(if: $a) __proto__: name }
+    }
+    fragment F on Tenant { tier } fragment G on Tenant { status }`,
+    variables: { id: tenantId, a: true },
+  }),
   'nodes of several types': () => ({
     query:
       '($ids: [ID!]!) { nodes(ids: $ids) { __typename id ... on Tenant { name } ... on Operation { kind } } }'.replace(

@@ -1,12 +1,13 @@
 import { type DocumentNode, getOperationAST } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import type { Logger } from 'pino';
+import type { Principal } from '../../core/model.ts';
 import type { GraphqlContext } from '../../schema/context.ts';
 
 interface LoggedOperation {
   readonly document: DocumentNode;
   readonly operationName?: string | null | undefined;
-  readonly contextValue?: Partial<GraphqlContext>;
+  readonly contextValue?: { readonly principal?: Principal };
 }
 
 /** Says at the level debug who runs which operation. Never its variables or its text: they hold addresses. */

@@ -1,10 +1,8 @@
 import type { GraphQLError } from 'graphql';
 import type { FetchAPI, Plugin } from 'graphql-yoga';
 import { isUnaskedGet } from '../browsers.ts';
+import { maxBody } from '../plain-request.ts';
 import { refusal } from '../refusal.ts';
-
-/** Far beyond any operation of this schema, bytes. */
-export const maxBody = 256 * 1024;
 
 /**
  * Refuses what a page of another site sends without asking first, and bodies that are too long or no JSON. JSON alone,
