@@ -27,7 +27,7 @@ const postgraphileQuery = `query { tenants: allTenants(first: 50, orderBy: [CREA
 /** What a page of 50 holds. */
 export const listAnswer = [
   '{"data":{"tenants":{"edges":[{"node":{"id":"',
-  '"subdomain":"tenant-00049"',
+  '"subdomain":"tenant-000',
   '"hasNextPage":true',
 ];
 
