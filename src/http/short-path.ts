@@ -179,10 +179,11 @@ function asError(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error));
 }
 
-/** Aborted when the answer has gone out or cannot go out any more. */
+/** Aborted when the answer cannot go out any more. */
 function closing(response: ServerResponse): AbortSignal {
   const controller = new AbortController();
-  if (response.destroyed) controller.abort();
-  else response.once('close', () => controller.abort());
+  const abort = () => response.writableFinished || controller.abort();
+  if (response.destroyed) abort();
+  else response.once('close', abort);
   return controller.signal;
 }
