@@ -43,7 +43,8 @@ export async function createProcesses(
       workerConcurrency: partOf(config.workerConcurrency, config.processes, slot),
     });
 
-  new RateLimiterClusterMaster();
+  // Counts for those that serve, which find it by the messages of Node's cluster; where Redis counts nobody asks it.
+  if (config.redisUrl === null && config.rateLimit > 0) new RateLimiterClusterMaster();
   const failure = Promise.withResolvers<never>();
   const supervisor = parts.use(
     superviseProcesses({

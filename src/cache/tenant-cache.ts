@@ -3,6 +3,7 @@ import { untilCancelled, withCancellation } from '../core/cancellation.ts';
 import { UnavailableError } from '../core/errors.ts';
 import type { Tenant } from '../core/model.ts';
 import type { Registry } from '../core/ports.ts';
+import type { Relay } from '../core/relay.ts';
 import type { TenantCache } from '../core/tenant-cache.ts';
 import type { RedisServer } from '../redis/redis-connection.ts';
 import { type ChangeMessage, changeMessage, parseChangeMessage } from './change-message.ts';
@@ -14,23 +15,16 @@ import { unknownVersion } from './version.ts';
 /** What a tier answered. `bypass`: it was not asked, or did not answer. */
 export type CacheAnswer = 'memory hit' | 'memory miss' | 'redis hit' | 'redis miss' | 'redis bypass';
 
-/** Carries texts to the other processes of this machine. */
-export interface Siblings {
-  publish(channel: string, text: string): void;
-  subscribe(channel: string, listener: (text: string) => void): void;
-  /** Calls when some may have been lost. */
-  onMissed(listener: () => void): void;
-}
-
-const siblingsChannel = 'changes';
+/** Where processes of this machine tell each other of changes. */
+const relayChannel = 'changes';
 
 export interface TenantCacheOptions {
   /** Where tenants are as they are. */
   readonly registry: Pick<Registry, 'find' | 'findBySubdomain'>;
   /** What the processes of the registry remember together; null: there is only this one. */
   readonly shared: { readonly server: RedisServer; readonly registryId: string } | null;
-  /** The other processes of this machine, which remember each for itself; null: there are none, or Redis is asked. */
-  readonly siblings: Siblings | null;
+  /** To the other processes of this machine, which remember each for itself; null: there are none, or Redis is asked. */
+  readonly relay: Relay | null;
   readonly onAnswer: (answer: CacheAnswer) => void;
   readonly log: Logger;
 }
@@ -40,7 +34,7 @@ export interface TenantCacheOptions {
  * older than what is known to have changed is kept by nobody: docs/cache.md.
  */
 export function createTenantCache(options: TenantCacheOptions): TenantCache & AsyncDisposable {
-  const { registry, siblings, onAnswer, log } = options;
+  const { registry, relay, onAnswer, log } = options;
   const memory = createTenantMemory();
   /** What is being read, one read for all who ask. */
   const reads = new Map<string, Promise<Tenant | null>>();
@@ -51,8 +45,8 @@ export function createTenantCache(options: TenantCacheOptions): TenantCache & As
       onChange: heard,
       log,
     });
-  siblings?.subscribe(siblingsChannel, (text) => heard(parseChangeMessage(text) ?? 'all'));
-  siblings?.onMissed(forgetAll);
+  relay?.subscribe(relayChannel, (text) => heard(parseChangeMessage(text) ?? 'all'));
+  relay?.onMissed(forgetAll);
 
   function heard(change: ChangeMessage): void {
     if (change === 'all') forgetAll();
@@ -128,7 +122,7 @@ export function createTenantCache(options: TenantCacheOptions): TenantCache & As
       const newest = version ?? unknownVersion;
       forget(tenantId, newest);
       shared?.outdate(tenantId, newest);
-      siblings?.publish(siblingsChannel, changeMessage({ tenantId, version: newest }));
+      relay?.publish(relayChannel, changeMessage({ tenantId, version: newest }));
     },
     async [Symbol.asyncDispose]() {
       await shared?.[Symbol.asyncDispose]();

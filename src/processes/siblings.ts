@@ -1,6 +1,6 @@
 import type { Registry } from 'prom-client';
 import type { PackedConfig } from '../config/packed-config.ts';
-import type { Relay } from '../events/relayed-feed.ts';
+import type { Relay } from '../core/relay.ts';
 import { type FromChild, isMarked, marked, type Ports, type ToChild } from './messages.ts';
 
 /** What a process that serves has of the others that serve on the same ports. */
