@@ -57,7 +57,7 @@ export async function createProcesses(
           case 'measured':
             return metrics.receive(child, message);
           case 'page':
-            void metrics.page().then((text) => child.send({ kind: 'page', id: message.id, text }));
+            return metrics.answer(child, message);
         }
       },
       onEnd: (child) => metrics.bury(child),
@@ -69,7 +69,7 @@ export async function createProcesses(
     }),
   );
   const relay = createRelay(supervisor.children);
-  const metrics = createMergedMetrics(supervisor.children);
+  const metrics = createMergedMetrics(supervisor.children, log);
   const ports = await Promise.race([supervisor.up, failure.promise]);
 
   const running = parts.move();
