@@ -18,6 +18,9 @@ export type CacheAnswer = 'memory hit' | 'memory miss' | 'redis hit' | 'redis mi
 /** Where processes of this machine tell each other of changes. */
 const relayChannel = 'changes';
 
+/** What is being read, by id or by subdomain: one read for all who ask. */
+type Reads = Map<string, Promise<Tenant | null>>;
+
 export interface TenantCacheOptions {
   /** Where tenants are as they are. */
   readonly registry: Pick<Registry, 'find' | 'findBySubdomain'>;
@@ -36,8 +39,8 @@ export interface TenantCacheOptions {
 export function createTenantCache(options: TenantCacheOptions): TenantCache & AsyncDisposable {
   const { registry, relay, onAnswer, log } = options;
   const memory = createTenantMemory();
-  /** What is being read, one read for all who ask. */
-  const reads = new Map<string, Promise<Tenant | null>>();
+  const reads: Reads = new Map();
+  const readsBySubdomain: Reads = new Map();
   const shared =
     options.shared &&
     connectSharedMemory({
@@ -57,11 +60,13 @@ export function createTenantCache(options: TenantCacheOptions): TenantCache & As
     memory.outdate(tenantId, version);
     // Who asks from now on must not be answered with what was read before.
     reads.delete(tenantId);
+    readsBySubdomain.clear();
   }
 
   function forgetAll(): void {
     memory.clear();
     reads.clear();
+    readsBySubdomain.clear();
   }
 
   /** The tenant, and remembered if that is still right. */
@@ -90,33 +95,40 @@ export function createTenantCache(options: TenantCacheOptions): TenantCache & As
     return null;
   }
 
-  /** Reads for all who ask meanwhile: to its end, also when the first of them leaves. */
-  function readOnce(id: string): Promise<Tenant | null> {
-    const running = reads.get(id);
-    if (running !== undefined) return running;
-    const started = withinTime(() => read(id)).finally(() => {
-      if (reads.get(id) === started) reads.delete(id);
-    });
-    reads.set(id, started);
-    return started;
-  }
-
   async function readBySubdomain(subdomain: string): Promise<Tenant | null> {
     const moment = memory.now();
     const tenant = await registry.findBySubdomain(subdomain);
-    return tenant === null ? null : fromRegistry(tenant, moment);
+    if (tenant !== null) return fromRegistry(tenant, moment);
+    memory.rememberAbsentSubdomain(subdomain, moment);
+    return null;
+  }
+
+  /** Reads for all who ask meanwhile: to its end, also when the first of them leaves. */
+  function readOnce(
+    running: Reads,
+    key: string,
+    read: (key: string) => Promise<Tenant | null>,
+  ): Promise<Tenant | null> {
+    const joined = running.get(key);
+    if (joined !== undefined) return joined;
+    const started = withinTime(() => read(key)).finally(() => {
+      if (running.get(key) === started) running.delete(key);
+    });
+    running.set(key, started);
+    return started;
   }
 
   return {
     find(id) {
       const known = memory.find(id);
       onAnswer(known === undefined ? 'memory miss' : 'memory hit');
-      return known === undefined ? untilCancelled(readOnce(id)) : known;
+      return known === undefined ? untilCancelled(readOnce(reads, id, read)) : known;
     },
     findBySubdomain(subdomain) {
       const known = memory.findBySubdomain(subdomain);
       onAnswer(known === undefined ? 'memory miss' : 'memory hit');
-      return known ?? readBySubdomain(subdomain);
+      if (known !== undefined) return known;
+      return untilCancelled(readOnce(readsBySubdomain, subdomain, readBySubdomain));
     },
     outdate(tenantId, version) {
       const newest = version ?? unknownVersion;
