@@ -38,6 +38,7 @@ import { createMetrics } from './http/metrics.ts';
 import { rememberCallers } from './http/remembered-callers.ts';
 import { createHttpServer } from './http/server.ts';
 import { createRateLimit } from './limits/rate-limit.ts';
+import { connectSharedCount } from './limits/shared-count.ts';
 import { authentication, encryptionKeys } from './local-secrets.ts';
 import { startOperationWorker } from './operation-worker.ts';
 import { createTenantPools, type TenantPools } from './pools/tenant-pools.ts';
@@ -45,7 +46,6 @@ import type { Siblings } from './processes/siblings.ts';
 import { createSchema } from './resolvers/schema.ts';
 import { createObjectCounter } from './schema/complexity.ts';
 import { serviceDatabase } from './service-database.ts';
-import { sharedCount } from './shared-count.ts';
 import { type Timings, usualTimings } from './timings.ts';
 import { createLeaseRoles } from './workers/lease-roles.ts';
 import { tenantNames } from './workers/tenant-names.ts';
@@ -141,7 +141,7 @@ export async function createApp(
     createTenantCache({
       registry,
       shared: redisServer && { server: redisServer, registryId },
-      siblings: redisServer === null ? (siblings?.relay ?? null) : null,
+      relay: redisServer === null ? (siblings?.relay ?? null) : null,
       onAnswer: metrics.recordCacheRequest,
       log,
     }),
@@ -233,14 +233,15 @@ export async function createApp(
         shared:
           config.rateLimit === 0
             ? null
-            : sharedCount({
-                redis: redisServer,
-                registryId,
-                nameOf: (subject) => keyRing.digest('rate-limit', subject),
-                hasSiblings: siblings !== null,
-                parts,
-                log,
-              }),
+            : parts.use(
+                connectSharedCount({
+                  server: redisServer,
+                  registryId,
+                  nameOf: (subject) => keyRing.digest('rate-limit', subject),
+                  hasSiblings: siblings !== null,
+                  log,
+                }),
+              ),
         log,
       }),
       objectsPerSecond: config.rateLimit,

@@ -43,7 +43,8 @@ export async function createProcesses(
       workerConcurrency: partOf(config.workerConcurrency, config.processes, slot),
     });
 
-  new RateLimiterClusterMaster();
+  // Counts for those that serve, which find it by the messages of Node's cluster; where Redis counts nobody asks it.
+  if (config.redisUrl === null && config.rateLimit > 0) new RateLimiterClusterMaster();
   const failure = Promise.withResolvers<never>();
   const supervisor = parts.use(
     superviseProcesses({
@@ -56,7 +57,7 @@ export async function createProcesses(
           case 'measured':
             return metrics.receive(child, message);
           case 'page':
-            void metrics.page().then((text) => child.send({ kind: 'page', id: message.id, text }));
+            return metrics.answer(child, message);
         }
       },
       onEnd: (child) => metrics.bury(child),
@@ -68,7 +69,7 @@ export async function createProcesses(
     }),
   );
   const relay = createRelay(supervisor.children);
-  const metrics = createMergedMetrics(supervisor.children);
+  const metrics = createMergedMetrics(supervisor.children, log);
   const ports = await Promise.race([supervisor.up, failure.promise]);
 
   const running = parts.move();

@@ -137,7 +137,9 @@ export function createRedisTier({ redis, prefix, channel, onTurn, log }: RedisTi
       if (!up) return;
       const { id, version } = tenant;
       const entry = tenantEntry(tenant);
-      send(redis.eval(storeScript, 1, prefix + id, String(version), entry, jittered(sharedMs)), () => {});
+      const stored = redis.eval(storeScript, 1, prefix + id, String(version), entry, jittered(sharedMs));
+      // What was not answered in time may be done later yet, when nobody knows any more what it is too old for.
+      send(stored, () => unsent.add(id, unknownVersion));
     },
     outdate(tenantId, version) {
       if (up) send(tell(tenantId, version), () => unsent.add(tenantId, version));

@@ -3,6 +3,7 @@ import { untilCancelled, withCancellation } from '../core/cancellation.ts';
 import { UnavailableError } from '../core/errors.ts';
 import type { Tenant } from '../core/model.ts';
 import type { Registry } from '../core/ports.ts';
+import type { Relay } from '../core/relay.ts';
 import type { TenantCache } from '../core/tenant-cache.ts';
 import type { RedisServer } from '../redis/redis-connection.ts';
 import { type ChangeMessage, changeMessage, parseChangeMessage } from './change-message.ts';
@@ -14,23 +15,19 @@ import { unknownVersion } from './version.ts';
 /** What a tier answered. `bypass`: it was not asked, or did not answer. */
 export type CacheAnswer = 'memory hit' | 'memory miss' | 'redis hit' | 'redis miss' | 'redis bypass';
 
-/** Carries texts to the other processes of this machine. */
-export interface Siblings {
-  publish(channel: string, text: string): void;
-  subscribe(channel: string, listener: (text: string) => void): void;
-  /** Calls when some may have been lost. */
-  onMissed(listener: () => void): void;
-}
+/** Where processes of this machine tell each other of changes. */
+const relayChannel = 'changes';
 
-const siblingsChannel = 'changes';
+/** What is being read, by id or by subdomain: one read for all who ask. */
+type Reads = Map<string, Promise<Tenant | null>>;
 
 export interface TenantCacheOptions {
   /** Where tenants are as they are. */
   readonly registry: Pick<Registry, 'find' | 'findBySubdomain'>;
   /** What the processes of the registry remember together; null: there is only this one. */
   readonly shared: { readonly server: RedisServer; readonly registryId: string } | null;
-  /** The other processes of this machine, which remember each for itself; null: there are none, or Redis is asked. */
-  readonly siblings: Siblings | null;
+  /** To the other processes of this machine, which remember each for itself; null: there are none, or Redis is asked. */
+  readonly relay: Relay | null;
   readonly onAnswer: (answer: CacheAnswer) => void;
   readonly log: Logger;
 }
@@ -40,10 +37,10 @@ export interface TenantCacheOptions {
  * older than what is known to have changed is kept by nobody: docs/cache.md.
  */
 export function createTenantCache(options: TenantCacheOptions): TenantCache & AsyncDisposable {
-  const { registry, siblings, onAnswer, log } = options;
+  const { registry, relay, onAnswer, log } = options;
   const memory = createTenantMemory();
-  /** What is being read, one read for all who ask. */
-  const reads = new Map<string, Promise<Tenant | null>>();
+  const reads: Reads = new Map();
+  const readsBySubdomain: Reads = new Map();
   const shared =
     options.shared &&
     connectSharedMemory({
@@ -51,8 +48,8 @@ export function createTenantCache(options: TenantCacheOptions): TenantCache & As
       onChange: heard,
       log,
     });
-  siblings?.subscribe(siblingsChannel, (text) => heard(parseChangeMessage(text) ?? 'all'));
-  siblings?.onMissed(forgetAll);
+  relay?.subscribe(relayChannel, (text) => heard(parseChangeMessage(text) ?? 'all'));
+  relay?.onMissed(forgetAll);
 
   function heard(change: ChangeMessage): void {
     if (change === 'all') forgetAll();
@@ -63,11 +60,13 @@ export function createTenantCache(options: TenantCacheOptions): TenantCache & As
     memory.outdate(tenantId, version);
     // Who asks from now on must not be answered with what was read before.
     reads.delete(tenantId);
+    readsBySubdomain.clear();
   }
 
   function forgetAll(): void {
     memory.clear();
     reads.clear();
+    readsBySubdomain.clear();
   }
 
   /** The tenant, and remembered if that is still right. */
@@ -96,28 +95,34 @@ export function createTenantCache(options: TenantCacheOptions): TenantCache & As
     return null;
   }
 
-  /** Reads for all who ask meanwhile: to its end, also when the first of them leaves. */
-  function readOnce(id: string): Promise<Tenant | null> {
-    const running = reads.get(id);
-    if (running !== undefined) return running;
-    const started = withinTime(() => read(id)).finally(() => {
-      if (reads.get(id) === started) reads.delete(id);
-    });
-    reads.set(id, started);
-    return started;
-  }
-
   async function readBySubdomain(subdomain: string): Promise<Tenant | null> {
     const moment = memory.now();
     const tenant = await registry.findBySubdomain(subdomain);
-    return tenant === null ? null : fromRegistry(tenant, moment);
+    if (tenant !== null) return fromRegistry(tenant, moment);
+    memory.rememberAbsentSubdomain(subdomain, moment);
+    return null;
+  }
+
+  /** Reads for all who ask meanwhile: to its end, also when the first of them leaves. */
+  function readOnce(
+    running: Reads,
+    key: string,
+    read: (key: string) => Promise<Tenant | null>,
+  ): Promise<Tenant | null> {
+    const joined = running.get(key);
+    if (joined !== undefined) return joined;
+    const started = withinTime(() => read(key)).finally(() => {
+      if (running.get(key) === started) running.delete(key);
+    });
+    running.set(key, started);
+    return started;
   }
 
   return {
     find(id) {
       const known = memory.find(id);
       onAnswer(known === undefined ? 'memory miss' : 'memory hit');
-      return known === undefined ? untilCancelled(readOnce(id)) : known;
+      return known === undefined ? untilCancelled(readOnce(reads, id, read)) : known;
     },
     peek(id) {
       const known = memory.find(id);
@@ -127,13 +132,14 @@ export function createTenantCache(options: TenantCacheOptions): TenantCache & As
     findBySubdomain(subdomain) {
       const known = memory.findBySubdomain(subdomain);
       onAnswer(known === undefined ? 'memory miss' : 'memory hit');
-      return known ?? readBySubdomain(subdomain);
+      if (known !== undefined) return known;
+      return untilCancelled(readOnce(readsBySubdomain, subdomain, readBySubdomain));
     },
     outdate(tenantId, version) {
       const newest = version ?? unknownVersion;
       forget(tenantId, newest);
       shared?.outdate(tenantId, newest);
-      siblings?.publish(siblingsChannel, changeMessage({ tenantId, version: newest }));
+      relay?.publish(relayChannel, changeMessage({ tenantId, version: newest }));
     },
     async [Symbol.asyncDispose]() {
       await shared?.[Symbol.asyncDispose]();

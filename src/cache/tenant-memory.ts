@@ -5,19 +5,26 @@ import { newestVersion } from './version.ts';
 
 /** As many tenants are remembered, some kilobytes each with what others derive from them. */
 export const tenantLimit = 10_000;
-/** As many unknown ids: whoever asks for made-up ones drives out nothing else. */
+/** As many unknown ids, and subdomains: whoever asks for made-up ones drives out nothing else. */
 const absentLimit = 1_000;
 const changeLimit = 50_000;
 
 /** A moment of a memory, kept by whoever begins to read what is to be remembered. */
-export type Moment = number;
+export interface Moment {
+  /** How often everything was forgotten before. */
+  readonly epoch: number;
+  /** How many changes were heard of before. */
+  readonly changes: number;
+}
 
 /** The tenants that this process remembers, the ones that were asked for last. Every answer is immediate. */
 export function createTenantMemory() {
   const tenants = new LRUCache<string, Tenant>({ max: tenantLimit });
   const ids = new LRUCache<string, string>({ max: tenantLimit });
   const absent = new LRUCache<string, true>({ max: absentLimit, ttl: absentMs });
+  const absentSubdomains = new LRUCache<string, true>({ max: absentLimit, ttl: absentMs });
   let epoch = 0;
+  let changesHeard = 0;
   // The newest version of what has changed a moment ago. Whoever began to read before may bring an older one.
   const changes = new LRUCache<string, number>({
     max: changeLimit,
@@ -30,7 +37,7 @@ export function createTenantMemory() {
 
   /** Whether what was read since `moment` is as new as what is known; otherwise it must not be remembered, nowhere. */
   function isCurrent(tenant: Pick<Tenant, 'id' | 'version'>, moment: Moment): boolean {
-    return moment === epoch && tenant.version >= (changes.get(tenant.id) ?? 0);
+    return moment.epoch === epoch && tenant.version >= (changes.get(tenant.id) ?? 0);
   }
 
   return {
@@ -38,13 +45,14 @@ export function createTenantMemory() {
     find(id: string): Tenant | null | undefined {
       return tenants.get(id) ?? (absent.has(id) ? null : undefined);
     },
-    /** The live tenant with the subdomain; the mapping is believed only as long as the tenant confirms it. */
-    findBySubdomain(subdomain: string): Tenant | undefined {
+    /** The live tenant with the subdomain, likewise; the mapping is believed only as long as the tenant confirms it. */
+    findBySubdomain(subdomain: string): Tenant | null | undefined {
       const id = ids.get(subdomain);
       const tenant = id === undefined ? undefined : tenants.get(id);
-      return tenant?.subdomain === subdomain && tenant.deletedAt === null ? tenant : undefined;
+      if (tenant?.subdomain === subdomain && tenant.deletedAt === null) return tenant;
+      return absentSubdomains.has(subdomain) ? null : undefined;
     },
-    now: (): Moment => epoch,
+    now: (): Moment => ({ epoch, changes: changesHeard }),
     isCurrent,
     /**
      * Remembers a tenant that is current, for `ms` milliseconds.
@@ -54,20 +62,29 @@ export function createTenantMemory() {
       const known = tenants.get(tenant.id);
       if (known !== undefined && known.version >= tenant.version) return known;
       tenants.set(tenant.id, Object.freeze(tenant), { ttl: jittered(ms) });
-      if (tenant.deletedAt === null) ids.set(tenant.subdomain, tenant.id);
+      if (tenant.deletedAt === null) {
+        ids.set(tenant.subdomain, tenant.id);
+        absentSubdomains.delete(tenant.subdomain);
+      }
       absent.delete(tenant.id);
       return tenant;
     },
     rememberAbsent(id: string, moment: Moment): void {
       if (isCurrent({ id, version: 0 }, moment)) absent.set(id, true);
     },
+    /** Any tenant that has changed meanwhile may have taken the subdomain. */
+    rememberAbsentSubdomain(subdomain: string, moment: Moment): void {
+      if (moment.epoch === epoch && moment.changes === changesHeard) absentSubdomains.set(subdomain, true);
+    },
     /** Forgets what is older than `version`. */
     outdate(id: string, version: number): void {
+      changesHeard += 1;
       const newest = newestVersion(changes.get(id), version);
       changes.set(id, newest);
       const known = tenants.peek(id);
       if (known !== undefined && known.version < newest) tenants.delete(id);
       absent.delete(id);
+      absentSubdomains.clear();
     },
     /** Forgets everything, also what is being read. */
     clear(): void {
@@ -75,6 +92,7 @@ export function createTenantMemory() {
       tenants.clear();
       ids.clear();
       absent.clear();
+      absentSubdomains.clear();
     },
   };
 }

@@ -24,9 +24,10 @@ export function refuseDangers(config: Config): readonly string[] {
 }
 
 function dangersOf(config: Config): readonly Danger[] {
-  const { authentication, database } = config;
+  const { authentication, database, pooler } = config;
   const exposed = !isLoopback(config.host);
   const remoteDatabase = database.kind === 'external' && !isLoopback(database.settings.host);
+  const plainDatabase = database.kind === 'embedded' || database.settings.ssl === false;
   return [
     {
       present: exposed && authentication.kind === 'none',
@@ -62,6 +63,11 @@ function dangersOf(config: Config): readonly Danger[] {
       present: remoteDatabase && database.settings.ssl === false,
       what: '--db-sslmode disable with --db-host outside loopback',
       remedy: 'give --db-sslmode verify-full',
+    },
+    {
+      present: pooler !== null && !isLoopback(pooler.host) && plainDatabase,
+      what: '--pooler-host outside loopback with --db-sslmode disable (leases would send data in plain text)',
+      remedy: 'give --db-sslmode verify-full, and PgBouncer a certificate',
     },
     {
       present: remoteDatabase && config.encryptionKeys === null,

@@ -18,7 +18,7 @@ export interface TenantCache {
   /**
    * Says that a tenant changes, to whoever remembers it, in all processes. First with null, before it is committed: from
    * then on nobody remembers the tenant anew, so that it does not matter if the writer dies behind its commit. Then with
-   * the version that was committed, or not at all when that is not known. Never throws; there is nothing to wait for.
+   * the version that was committed, or not at all when that is not known. A new tenant has its version alone. Never throws; there is nothing to wait for.
    */
   outdate(tenantId: string, version: number | null): void;
 }

@@ -66,6 +66,8 @@ export function createTenants({ registry, feed, cache, rules, digest }: TenantsO
     if (known) return known;
     try {
       const started = await registry.create({ ...data, tier, id: randomUUID(), actor, idempotency });
+      // Nobody can have asked for its id, but for its subdomain somebody may.
+      cache.outdate(started.tenant.id, started.tenant.version);
       feed.publish([started.event]);
       return started;
     } catch (error) {

@@ -1,3 +1,4 @@
+import type { Logger } from 'pino';
 import { AggregatorRegistry } from 'prom-client';
 import type { FromChild, MetricsJson } from './messages.ts';
 import type { Child } from './supervisor.ts';
@@ -11,7 +12,7 @@ const patience = 2_000;
  * What only grows must not fall when a process dies or hangs: Prometheus would take the rest for new. So of those the
  * last answer counts on.
  */
-export function createMergedMetrics(children: ReadonlySet<Child>) {
+export function createMergedMetrics(children: ReadonlySet<Child>, log: Pick<Logger, 'error'>) {
   const last = new WeakMap<Child, MetricsJson>();
   let ofTheDead: Promise<MetricsJson> = Promise.resolve([]);
   const waiting = new Map<number, (metrics: MetricsJson) => void>();
@@ -32,12 +33,22 @@ export function createMergedMetrics(children: ReadonlySet<Child>) {
     }
   }
 
+  /** The text for Prometheus. */
+  async function page(): Promise<string> {
+    const ready = [...children].filter(({ ports }) => ports !== null);
+    const [dead, ...living] = await Promise.all([ofTheDead, ...ready.map(ask)]);
+    return merged([...living, dead]).metrics();
+  }
+
   return {
-    /** The text for Prometheus. */
-    async page(): Promise<string> {
-      const ready = [...children].filter(({ ports }) => ports !== null);
-      const [dead, ...living] = await Promise.all([ofTheDead, ...ready.map(ask)]);
-      return merged([...living, dead]).metrics();
+    /** Sends a process the page that it asks for. */
+    answer(child: Child, { id }: Extract<FromChild, { kind: 'page' }>): void {
+      page()
+        .catch((error: unknown) => {
+          log.error({ err: error }, 'the metrics of all processes do not make a page');
+          return null;
+        })
+        .then((text) => child.send({ kind: 'page', id, text }));
     },
     /** Takes the answer of a process that was asked. */
     receive(child: Child, { id, metrics }: Extract<FromChild, { kind: 'measured' }>): void {
@@ -46,7 +57,14 @@ export function createMergedMetrics(children: ReadonlySet<Child>) {
     },
     /** Keeps what a process that has ended had counted when it was asked last. */
     bury(child: Child): void {
-      ofTheDead = ofTheDead.then((dead) => merged([dead, grown(last.get(child))]).getMetricsAsJSON());
+      ofTheDead = ofTheDead.then(async (dead) => {
+        try {
+          return await merged([dead, grown(last.get(child))]).getMetricsAsJSON();
+        } catch (error) {
+          log.error({ err: error }, 'what a process had counted that died is lost to the metrics');
+          return dead;
+        }
+      });
     },
   };
 }

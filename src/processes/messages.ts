@@ -27,8 +27,8 @@ export type ToChild =
   | { readonly kind: 'missed' }
   /** Answer your metrics. */
   | { readonly kind: 'measure'; readonly id: number }
-  /** The answer to `page`. */
-  | { readonly kind: 'page'; readonly id: number; readonly text: string };
+  /** The answer to `page`; null: there is none, the first process's log says why. */
+  | { readonly kind: 'page'; readonly id: number; readonly text: string | null };
 
 /** From a process that serves. */
 export type FromChild =

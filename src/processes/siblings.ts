@@ -1,6 +1,7 @@
 import type { Registry } from 'prom-client';
 import type { PackedConfig } from '../config/packed-config.ts';
-import type { Relay } from '../events/relayed-feed.ts';
+import type { Relay } from '../core/relay.ts';
+import { createAskedPages } from './asked-pages.ts';
 import { type FromChild, isMarked, marked, type Ports, type ToChild } from './messages.ts';
 
 /** What a process that serves has of the others that serve on the same ports. */
@@ -32,8 +33,7 @@ export function joinFirstProcess(): FirstProcess {
   const drain = Promise.withResolvers<void>();
   const channels = new Map<string, (text: string) => void>();
   const missed: (() => void)[] = [];
-  const pages = new Map<number, (text: string) => void>();
-  let pageIds = 0;
+  const pages = createAskedPages((id) => tell({ kind: 'page', id }));
   let shared: Registry | null = null;
 
   function receive(message: ToChild): void {
@@ -58,8 +58,7 @@ export function joinFirstProcess(): FirstProcess {
         );
         break;
       case 'page':
-        pages.get(message.id)?.(message.text);
-        pages.delete(message.id);
+        pages.receive(message);
     }
   }
   process.on('message', (sent) => {
@@ -77,15 +76,7 @@ export function joinFirstProcess(): FirstProcess {
       },
       shareMetrics(registry) {
         shared = registry;
-        return {
-          contentType: registry.contentType,
-          metrics: () =>
-            new Promise((resolve) => {
-              const id = pageIds++;
-              pages.set(id, resolve);
-              tell({ kind: 'page', id });
-            }),
-        };
+        return { contentType: registry.contentType, metrics: pages.page };
       },
     },
     ready: ({ httpPort, grpcPort }) => tell({ kind: 'ready', httpPort, grpcPort }),

@@ -88,7 +88,7 @@ export async function openCacheBed(redis: TestRedis | null = null): Promise<Cach
         createTenantCache({
           registry,
           shared: redis && { server: { url: redis.url, tls: null }, registryId },
-          siblings: null,
+          relay: null,
           onAnswer: (answer) => void answers.push(answer),
           log: createLog('silent', { write: () => {} }),
         }),

@@ -15,10 +15,16 @@ describe.skipIf(redisMissing !== null)('of what is stored and what is outdated, 
 
   beforeAll(async () => {
     redis = stack.use(await startRedis());
+    tier = await connected();
+  });
+  afterAll(() => stack.disposeAsync());
+
+  /** One that uses Redis already. */
+  async function connected(commandTimeoutMs?: number): Promise<RedisTier> {
     const log = createLog('silent', { write: () => {} });
-    tier = stack.use(
+    const tier = stack.use(
       createRedisTier({
-        redis: connectRedis({ url: redis.url, tls: null }, 'cache', log),
+        redis: connectRedis({ url: redis.url, tls: null }, 'cache', log, commandTimeoutMs),
         prefix: 'tenant:',
         channel: 'changes',
         onTurn: () => {},
@@ -26,8 +32,8 @@ describe.skipIf(redisMissing !== null)('of what is stored and what is outdated, 
       }),
     );
     await eventually(() => tier.isUp(), 5_000);
-  });
-  afterAll(() => stack.disposeAsync());
+    return tier;
+  }
 
   function tenant(id: string, version: number): Tenant {
     return {
@@ -166,6 +172,16 @@ describe.skipIf(redisMissing !== null)('of what is stored and what is outdated, 
     const entry = await redis.client().get(`tenant:${id}`);
     expect(typeof found === 'object' ? found.name : entry).toBe(kept);
     if (typeof found === 'object') expect(found).toEqual(tenant(id, found.version));
+  });
+
+  test('no tenant whose storing was given up before Redis got to it', async () => {
+    const impatient = await connected(200);
+    const id = randomUUID();
+    await redis.client().call('CLIENT', 'PAUSE', '700', 'ALL');
+    impatient.store(tenant(id, 1));
+    await eventually(() => !impatient.isUp(), 5_000);
+    await eventually(() => impatient.isUp(), 5_000);
+    expect(await redis.client().get(`tenant:${id}`)).toBe('Infinity');
   });
 
   test('no field that a tenant may carry beside its own', async () => {

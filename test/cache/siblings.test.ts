@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { createTenantCache, type Siblings } from '../../src/cache/tenant-cache.ts';
+import { createTenantCache } from '../../src/cache/tenant-cache.ts';
 import type { Tenant } from '../../src/core/model.ts';
+import type { Relay } from '../../src/core/relay.ts';
 import { createLog } from '../../src/log.ts';
 
 // Several processes of one machine without Redis: each remembers for itself, and hears what the others change.
@@ -21,7 +22,7 @@ function twoProcesses() {
   const missed: (() => void)[] = [];
   const registry = { row: tenant(1), reads: 0 };
   const process = (number: number) => {
-    const siblings: Siblings = {
+    const relay: Relay = {
       publish: (_channel, text) => listeners[1 - number]?.(text),
       subscribe(_channel, listener) {
         listeners[number] = listener;
@@ -37,7 +38,7 @@ function twoProcesses() {
     return createTenantCache({
       registry: { find, findBySubdomain: find },
       shared: null,
-      siblings,
+      relay,
       onAnswer: () => {},
       log: createLog('silent', { write: () => {} }),
     });

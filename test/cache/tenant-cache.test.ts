@@ -150,6 +150,61 @@ describe('a subdomain', () => {
     expect(process.cache.find(id)).toBe(tenant);
   });
 
+  const askedAThousandTimes = (subdomain: string) => () =>
+    Promise.all(Array.from({ length: 1_000 }, () => process.cache.findBySubdomain(subdomain)));
+
+  test('that is asked for a thousand times at once is read once, also when it is nobody’s', async () => {
+    const { subdomain } = await bed.insert();
+    expect(await reads(askedAThousandTimes(subdomain))).toBe(1);
+    const nobodys = `n-${randomUUID().slice(0, 13)}`;
+    expect(await reads(askedAThousandTimes(nobodys))).toBe(1);
+    expect(await reads(askedAThousandTimes(nobodys))).toBe(0);
+  });
+
+  test('that is nobody’s is remembered so for about a second, unless there is word of a change', async () => {
+    const { id, subdomain } = await bed.insert();
+    const taken = `${subdomain}-new`;
+    expect(await process.cache.findBySubdomain(taken)).toBeNull();
+    const sql = 'UPDATE tenants SET subdomain = $2 WHERE id = $1 RETURNING version';
+    const { rows } = await bed.pool.query(sql, [id, taken]);
+    expect(process.cache.findBySubdomain(taken)).toBeNull();
+    await eventually(async () => (await process.cache.findBySubdomain(taken)) !== null, 2_000);
+
+    const next = `${subdomain}-next`;
+    expect(await process.cache.findBySubdomain(next)).toBeNull();
+    await bed.pool.query(sql, [id, next]);
+    process.cache.outdate(id, rows[0].version + 1);
+    expect(await process.cache.findBySubdomain(next)).toMatchObject({ id });
+  });
+
+  test('that is taken while it is asked for is not joined to, and not remembered as nobody’s', async () => {
+    const { id, subdomain } = await bed.insert();
+    const taken = `${subdomain}-new`;
+    const held = process.holdNext();
+    const before = process.cache.findBySubdomain(taken);
+    await held.read;
+    const sql = 'UPDATE tenants SET subdomain = $2 WHERE id = $1 RETURNING version';
+    const { rows } = await bed.pool.query(sql, [id, taken]);
+    process.cache.outdate(id, rows[0].version);
+    const after = process.cache.findBySubdomain(taken);
+    held.release();
+    expect(await before).toBeNull();
+    expect(await after).toMatchObject({ id });
+  });
+
+  test('whose reader leaves is read on for those who wait with him', async () => {
+    const { id, subdomain } = await bed.insert();
+    const held = process.holdNext();
+    const leaving = new AbortController();
+    const first = withCancellation(leaving.signal, () => process.cache.findBySubdomain(subdomain));
+    const second = process.cache.findBySubdomain(subdomain);
+    await held.read;
+    leaving.abort(new Error('gone'));
+    await expect(first).rejects.toThrow('gone');
+    held.release();
+    expect(await second).toMatchObject({ id });
+  });
+
   test('that has gone to another tenant answers with that one', async () => {
     const [one, two] = [await bed.insert(), await bed.insert()];
     await process.cache.find(one.id);

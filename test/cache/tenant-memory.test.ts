@@ -45,6 +45,31 @@ test('unknown ids drive out no tenants, and each other', () => {
   expect(ids.filter((id) => memory.find(id) === null)).toHaveLength(1_000);
 });
 
+test('an unknown subdomain is remembered until anything changes, and not when it was asked for before that', () => {
+  const memory = createTenantMemory();
+  memory.rememberAbsentSubdomain('nobody', memory.now());
+  expect(memory.findBySubdomain('nobody')).toBeNull();
+  const moment = memory.now();
+  memory.outdate(randomUUID(), 1);
+  expect(memory.findBySubdomain('nobody')).toBeUndefined();
+  memory.rememberAbsentSubdomain('nobody', moment);
+  expect(memory.findBySubdomain('nobody')).toBeUndefined();
+
+  memory.rememberAbsentSubdomain('nobody', memory.now());
+  memory.remember(tenant({ subdomain: 'nobody' }), minute);
+  memory.clear();
+  expect(memory.findBySubdomain('nobody')).toBeUndefined();
+  memory.rememberAbsentSubdomain('nobody', moment);
+  expect(memory.findBySubdomain('nobody')).toBeUndefined();
+});
+
+test('unknown subdomains drive out each other', () => {
+  const memory = createTenantMemory();
+  const names = Array.from({ length: 5_000 }, (_, n) => `nobody-${n}`);
+  for (const name of names) memory.rememberAbsentSubdomain(name, memory.now());
+  expect(names.filter((name) => memory.findBySubdomain(name) === null)).toHaveLength(1_000);
+});
+
 test('an older version takes no newer one’s place, and the same one leaves the object that is there', () => {
   const memory = createTenantMemory();
   const second = memory.remember(tenant({ version: 2 }), minute);

@@ -5,12 +5,16 @@ describe('pooler', () => {
   test.each<[readonly string[], Variables, object | null]>([
     [[], {}, null],
     [['--db-host=localhost'], {}, null],
-    [['--pooler-host=pooler.example.com'], {}, { host: 'pooler.example.com', port: 6432 }],
+    [
+      ['--pooler-host=pooler.example.com', '--db-sslmode=require'],
+      {},
+      { host: 'pooler.example.com', port: 6432 },
+    ],
     [['--pooler-host=[::1]', '--pooler-port=6433'], {}, { host: '::1', port: 6433 }],
     [['--pooler-port=6433'], {}, { host: '127.0.0.1', port: 6433 }],
     [['--pooler-port=6433', '--db-host=localhost'], {}, { host: 'localhost', port: 6433 }],
     [['--pooler-port=6433'], { DATABASE_URL: 'postgres://[::1]/d' }, { host: '::1', port: 6433 }],
-    [['--pooler-host=p', '--db-port=6432'], {}, { host: 'p', port: 6432 }],
+    [['--pooler-host=p', '--db-port=6432', '--db-sslmode=require'], {}, { host: 'p', port: 6432 }],
     [[], { TMS_POOLER_PORT: '6433' }, { host: '127.0.0.1', port: 6433 }],
   ])('%j with %j is %j', (argv, env, pooler) => {
     expect(configOf(argv, env).pooler).toEqual(pooler);

@@ -42,6 +42,12 @@ describe('what is dangerous', () => {
       ['--db-host=db.example.com'],
       '--db-host outside loopback without --encryption-keys is refused: give id:base64(32 bytes), or accept it with --insecure',
     ],
+    ...[[], ['--db-host=localhost'], ['--db-host=localhost', '--db-sslmode=disable']].map(
+      (database): [string[], string] => [
+        ['--pooler-host=pooler.example.com', ...database],
+        '--pooler-host outside loopback with --db-sslmode disable (leases would send data in plain text) is refused: give --db-sslmode verify-full, and PgBouncer a certificate, or accept it with --insecure',
+      ],
+    ),
     [
       ['--redis-url=redis://redis.example.com'],
       '--redis-url outside loopback without TLS is refused: take a rediss:// address, or accept it with --insecure',
@@ -72,6 +78,17 @@ describe('what is dangerous', () => {
     expect(refusal([], { DATABASE_URL: 'postgres://u:p@db.example.com/d' })).toContain(
       '--db-host outside loopback',
     );
+  });
+
+  test('a pooler on this machine, and one that leases reach by TLS, are taken as they are', () => {
+    for (const argv of [
+      ['--pooler-port=6433'],
+      ['--pooler-host=::1', '--db-host=localhost'],
+      ['--pooler-host=pooler.example.com', '--db-host=localhost', '--db-sslmode=require'],
+      ['--pooler-host=pooler.example.com', '--db-sslmode=verify-full'],
+    ]) {
+      expect(served(argv).warnings).toEqual([]);
+    }
   });
 
   test('with --insecure each of them is a warning', () => {

@@ -41,9 +41,12 @@ beforeEach(() => {
   told = [];
 });
 
-test('a creation tells nobody: nobody can have asked for an id that was drawn just then', async () => {
-  await tenants.create(editor, newTenant());
-  expect(told).toEqual([]);
+test('a creation tells its version, when it is committed: somebody may have asked for the subdomain', async () => {
+  const input = { ...newTenant(), idempotencyKey: 'a creation' };
+  const { tenant } = await tenants.create(editor, input);
+  expect(told).toEqual([[tenant.id, 1]]);
+  await tenants.create(editor, input);
+  expect(told).toEqual([[tenant.id, 1]]);
 });
 
 test('every change tells its version', async () => {
@@ -84,6 +87,7 @@ test('what changes nothing and what is refused tells nobody', async () => {
   const input = newTenant();
   const { tenant } = await tenants.create(editor, input);
   const { id, version } = tenant;
+  told = [];
   await tenants.update(editor, { id, ...input });
   await expect(
     tenants.update(editor, { id, name: 'Stale', expectedVersion: version + 1 }),
@@ -100,6 +104,7 @@ test('what fails at its commit leaves the version open', async () => {
      CREATE CONSTRAINT TRIGGER refuse AFTER UPDATE ON tenants DEFERRABLE INITIALLY DEFERRED
      FOR EACH ROW EXECUTE FUNCTION refuse()`,
   );
+  told = [];
   await expect(tenants.update(editor, { id: tenant.id, name: 'Refused' })).rejects.toThrow();
   expect(told).toEqual([[tenant.id, null]]);
 });
