@@ -1,14 +1,14 @@
 import type { Logger } from 'pino';
-import { untilCancelled, withCancellation } from '../core/cancellation.ts';
-import { UnavailableError } from '../core/errors.ts';
+import { untilCancelled, withoutCancellation } from '../core/cancellation.ts';
 import type { Tenant } from '../core/model.ts';
 import type { Registry } from '../core/ports.ts';
 import type { TenantCache } from '../core/tenant-cache.ts';
+import { withinTime } from '../core/within-time.ts';
 import type { RedisServer } from '../redis/redis-connection.ts';
 import { type ChangeMessage, changeMessage, parseChangeMessage } from './change-message.ts';
 import { connectSharedMemory } from './shared-memory.ts';
 import { createTenantMemory, type Moment } from './tenant-memory.ts';
-import { readMs, toldMs, untoldMs } from './times.ts';
+import { toldMs, untoldMs } from './times.ts';
 import { unknownVersion } from './version.ts';
 
 /** What a tier answered. `bypass`: it was not asked, or did not answer. */
@@ -100,7 +100,7 @@ export function createTenantCache(options: TenantCacheOptions): TenantCache & As
   function readOnce(id: string): Promise<Tenant | null> {
     const running = reads.get(id);
     if (running !== undefined) return running;
-    const started = withinTime(() => read(id)).finally(() => {
+    const started = withoutCancellation(() => withinTime(() => read(id))).finally(() => {
       if (reads.get(id) === started) reads.delete(id);
     });
     reads.set(id, started);
@@ -134,17 +134,4 @@ export function createTenantCache(options: TenantCacheOptions): TenantCache & As
       await shared?.[Symbol.asyncDispose]();
     },
   };
-}
-
-/** @throws {UnavailableError} when it takes longer than a read may; its statement is ended then */
-async function withinTime<T>(work: () => Promise<T>): Promise<T> {
-  const limit = new AbortController();
-  const timer = setTimeout(() => limit.abort(), readMs);
-  try {
-    return await withCancellation(limit.signal, work);
-  } catch (error) {
-    throw limit.signal.aborted ? new UnavailableError({ cause: error }) : error;
-  } finally {
-    clearTimeout(timer);
-  }
 }
