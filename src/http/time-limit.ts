@@ -2,17 +2,15 @@ import { type ExecutionResult, GraphQLError } from 'graphql';
 import { withCancellation } from '../core/cancellation.ts';
 import { LimitExceededError } from '../core/errors.ts';
 
-type Result = ExecutionResult | Promise<ExecutionResult>;
-
 /**
  * The work's result, or after `limitMs` milliseconds that it took too long: also where the work does not notice that it
  * is called off. What it awaits belongs to `signal`, which is asked for when something can be called off.
  */
-export async function withinLimit(
+export async function withinLimit<T>(
   limitMs: number,
   signal: () => AbortSignal,
-  work: () => Result,
-): Promise<ExecutionResult> {
+  work: () => T | Promise<T>,
+): Promise<T | ExecutionResult> {
   const expired = Promise.withResolvers<ExecutionResult>();
   let isLate = false;
   let ending: AbortController | undefined;
