@@ -163,7 +163,7 @@ test('streams that have not begun count as well, and those that do not begin no 
   ]);
   await history[Symbol.asyncDispose]();
   await Promise.all(opening);
-}, 14_000);
+}, 30_000);
 
 test('a stream that cannot begin in time is refused, and nothing is left of it', async () => {
   await using app = await startTestApp({
@@ -195,4 +195,4 @@ test('a stream that cannot begin in time is refused, and nothing is left of it',
     await create(app, `t-${randomUUID()}`);
     expect((await first).value).toMatchObject({ event: 'next', data: { data: expect.anything() } });
   }, 10_000);
-}, 14_000);
+}, 30_000);
