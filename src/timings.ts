@@ -12,7 +12,7 @@ export interface Timings {
   readonly stepLimitMs: number;
   /** The first retry of a failed step; later ones wait longer. */
   readonly firstRetryMs: number;
-  /** How long a query, a mutation or a unary call may take. */
+  /** How long a query, a mutation, the beginning of a subscription or a unary call may take. */
   readonly requestLimitMs: number;
   /** How long a drain waits for what is in flight. */
   readonly drainMs: number;

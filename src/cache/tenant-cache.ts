@@ -1,15 +1,15 @@
 import type { Logger } from 'pino';
-import { untilCancelled, withCancellation } from '../core/cancellation.ts';
-import { UnavailableError } from '../core/errors.ts';
+import { untilCancelled, withoutCancellation } from '../core/cancellation.ts';
 import type { Tenant } from '../core/model.ts';
 import type { Registry } from '../core/ports.ts';
 import type { Relay } from '../core/relay.ts';
 import type { TenantCache } from '../core/tenant-cache.ts';
+import { withinTime } from '../core/within-time.ts';
 import type { RedisServer } from '../redis/redis-connection.ts';
 import { type ChangeMessage, changeMessage, parseChangeMessage } from './change-message.ts';
 import { connectSharedMemory } from './shared-memory.ts';
 import { createTenantMemory, type Moment } from './tenant-memory.ts';
-import { readMs, toldMs, untoldMs } from './times.ts';
+import { toldMs, untoldMs } from './times.ts';
 import { unknownVersion } from './version.ts';
 
 /** What a tier answered. `bypass`: it was not asked, or did not answer. */
@@ -111,7 +111,7 @@ export function createTenantCache(options: TenantCacheOptions): TenantCache & As
   ): Promise<Tenant | null> {
     const joined = running.get(key);
     if (joined !== undefined) return joined;
-    const started = withinTime(() => read(key)).finally(() => {
+    const started = withoutCancellation(() => withinTime(() => read(key))).finally(() => {
       if (running.get(key) === started) running.delete(key);
     });
     running.set(key, started);
@@ -145,17 +145,4 @@ export function createTenantCache(options: TenantCacheOptions): TenantCache & As
       await shared?.[Symbol.asyncDispose]();
     },
   };
-}
-
-/** @throws {UnavailableError} when it takes longer than a read may; its statement is ended then */
-async function withinTime<T>(work: () => Promise<T>): Promise<T> {
-  const limit = new AbortController();
-  const timer = setTimeout(() => limit.abort(), readMs);
-  try {
-    return await withCancellation(limit.signal, work);
-  } catch (error) {
-    throw limit.signal.aborted ? new UnavailableError({ cause: error }) : error;
-  } finally {
-    clearTimeout(timer);
-  }
 }

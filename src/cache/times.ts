@@ -1,3 +1,5 @@
+import { readMs } from '../core/within-time.ts';
+
 // All in milliseconds. Together they say for how long a tenant may be out of date: docs/cache.md.
 
 /** How long a process remembers a tenant that changes without telling it: nobody tells it anything. */
@@ -11,9 +13,6 @@ export const absentMs = 1_000;
 
 /** How long Redis keeps a tenant. */
 export const sharedMs = 120_000;
-
-/** How long reading a tenant may take, from Redis and PostgreSQL together. */
-export const readMs = 10_000;
 
 /** How long it is remembered that a tenant has changed: longer than somebody may still be reading what it was. */
 export const changeMs = 3 * readMs;

@@ -49,8 +49,10 @@ export const uuid = z
   .transform((value) => value.toLowerCase());
 
 /** Whether it is a UUID in lower case, as all of ours are: cheaper than to parse one. */
-export function isUuid(value: string): boolean {
-  return /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/.test(value);
+export function isUuid(value: unknown): boolean {
+  return (
+    typeof value === 'string' && /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/.test(value)
+  );
 }
 
 /** The number of an entry of the audit log, as digits; it fits into 64 bits. */

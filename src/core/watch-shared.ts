@@ -1,9 +1,11 @@
 import { withoutCancellation } from './cancellation.ts';
 import type { EventStream } from './inbox-stream.ts';
 import type { ProvisioningEvent } from './model.ts';
+import type { EventHistory } from './ports.ts';
 import type { WatchOptions } from './watch.ts';
 import { type Standing, watchMany } from './watch-many.ts';
 import { createWatcher, type Watcher } from './watcher.ts';
+import { withinTime } from './within-time.ts';
 
 interface SharedStream {
   /** A stream of one's own: whatever is committed after the promise is fulfilled, nothing from before the call. */
@@ -21,7 +23,12 @@ export function createSharedWatch(
   const open = new Map<string, SharedStream>();
   return (tenantIds) => {
     const key = tenantIds?.toSorted().join() ?? 'all';
-    const shared = open.get(key) ?? share(options, tenantIds, () => open.delete(key));
+    const known = open.get(key);
+    if (known !== undefined) return known.join();
+    const shared = share(options, tenantIds, () => {
+      // The next one may have begun: this one ends once more when a read fails that nobody waits for.
+      if (open.get(key) === shared) open.delete(key);
+    });
     open.set(key, shared);
     return shared.join();
   };
@@ -29,7 +36,7 @@ export function createSharedWatch(
 
 /** @param onEnd called when it can be joined no more */
 function share(options: WatchOptions, tenantIds: readonly string[] | null, onEnd: () => void): SharedStream {
-  const source = watchMany(options, tenantIds, null);
+  const source = watchMany({ ...options, history: withLimits(options.history) }, tenantIds, null);
   const watchers = new Set<Watcher>();
   const joining = new Set<PromiseWithResolvers<EventStream>>();
   let wanted = Promise.withResolvers<void>();
@@ -89,6 +96,15 @@ function share(options: WatchOptions, tenantIds: readonly string[] | null, onEnd
       });
       return begun.promise;
     },
+  };
+}
+
+/** All wait for each read, and no client's leaving ends it: so its time does. */
+function withLimits(history: EventHistory): EventHistory {
+  return {
+    after: (...query) => withinTime(() => history.after(...query)),
+    since: (...query) => withinTime(() => history.since(...query)),
+    clock: () => withinTime(() => history.clock()),
   };
 }
 

@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import type { EventHistory } from '../core/ports.ts';
+import { withinTime } from '../core/within-time.ts';
 import { reachingDatabase } from './errors.ts';
 import { createGate } from './gate.ts';
 import { readEvent, type SqlRow, selectList } from './rows.ts';
@@ -25,8 +26,11 @@ const readsAtOnce = 4;
 /** The events as PostgreSQL has them. */
 export function createEventHistory(pool: pg.Pool): EventHistory {
   const inTurn = createGate(readsAtOnce);
+  // In its turn a read has a limit, so that reads which are stuck make room; waiting for the turn has none here.
+  const read = (sql: string, values: readonly unknown[]) =>
+    withinTime(() => reachingDatabase(() => pool.query<SqlRow>(sql, [...values])));
   const rows = async (sql: string, values: readonly unknown[]) =>
-    (await inTurn(() => reachingDatabase(() => pool.query<SqlRow>(sql, [...values])))).rows;
+    (await inTurn(() => read(sql, values))).rows;
   return {
     async after(tenantId, after, limit) {
       const found = await rows(afterSql, [tenantId, after, limit]);

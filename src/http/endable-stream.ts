@@ -2,6 +2,8 @@
 export interface EndableStream<T> extends AsyncIterableIterator<T, undefined> {
   /** Ends it now, or behind `last`; also for who waits for its next value. One that has ended stays as it is. */
   end(last?: T): void;
+  /** Fulfilled as soon as it has ended, also while a last value waits for its reader. */
+  readonly ended: Promise<void>;
 }
 
 /**
@@ -16,12 +18,14 @@ export function createEndableStream<T>(
   const over: IteratorReturnResult<undefined> = { done: true, value: undefined };
   let last: T | undefined;
   let ended = false;
+  const whenEnded = Promise.withResolvers<void>();
   /** Answers who waits. */
   let wake: (() => void) | null = null;
 
   function end(): void {
     if (ended) return;
     ended = true;
+    whenEnded.resolve();
     onEnd();
   }
 
@@ -62,6 +66,7 @@ export function createEndableStream<T>(
       end();
       wake?.();
     },
+    ended: whenEnded.promise,
     [Symbol.asyncIterator]() {
       return this;
     },

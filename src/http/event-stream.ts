@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { ExecutionResult } from 'graphql';
+import type { EndableStream } from './endable-stream.ts';
 
 /** Of GraphQL over server-sent events, "distinct connections mode", as Yoga sends them. */
 export const eventStreamHeaders = {
@@ -13,6 +14,8 @@ export const eventStreamHeaders = {
 
 /** Proxies close connections that are silent for a minute, some sooner. */
 const pingIntervalMs = 12_000;
+/** How long a client may take to read the end, milliseconds: shorter than a drain. */
+const endMs = 5_000;
 const ping = ':\n\n';
 const complete = 'event: complete\ndata:\n\n';
 
@@ -21,10 +24,11 @@ const texts = new WeakMap<ExecutionResult, Buffer>();
 
 /**
  * Writes results, behind the headers, as server-sent events (https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md) until there
- * are no more of them. It asks for the next result when the connection has taken the one before.
+ * are no more of them. It asks for the next result when the connection has taken the one before. A client that does not
+ * read when they have ended is cut.
  */
 export async function sendEvents(
-  results: AsyncIterable<ExecutionResult>,
+  results: EndableStream<ExecutionResult>,
   response: ServerResponse,
 ): Promise<void> {
   // A peer that is gone without a word is noticed by the system.
@@ -34,6 +38,7 @@ export async function sendEvents(
   const pinging = setInterval(() => {
     if (!response.writableNeedDrain) response.write(ping);
   }, pingIntervalMs);
+  void results.ended.then(() => cutUnlessRead(response));
   try {
     for await (const result of results) {
       if (response.destroyed) return;
@@ -44,6 +49,12 @@ export async function sendEvents(
   } finally {
     clearInterval(pinging);
   }
+}
+
+function cutUnlessRead(response: ServerResponse): void {
+  if (response.destroyed) return;
+  const timer = setTimeout(() => response.destroy(), endMs);
+  response.on('close', () => clearTimeout(timer));
 }
 
 function drained(response: ServerResponse): Promise<void> {

@@ -33,7 +33,7 @@ export interface GraphqlOptions {
   readonly allowance: Allowance;
   readonly metrics: GraphqlMetrics;
   readonly log: Logger;
-  /** How long a query or a mutation may take, milliseconds. */
+  /** How long a query, a mutation or the beginning of a subscription may take, milliseconds. */
   readonly requestLimitMs: number;
   /** Browsers' origins that may call; `*` is all of them, none turns CORS off. */
   readonly corsOrigins: readonly string[];
@@ -62,7 +62,13 @@ export function createGraphqlHandler(options: GraphqlOptions): GraphqlHandler {
   const { schema, context, authenticate, countObjects, allowance, metrics, log } = options;
   const { corsOrigins, graphiql, introspection, trustedDocuments } = options;
   const mask = createMask(log);
-  const subscriptions = createSubscriptions({ active: metrics.subscriptions, allowance, mask, context });
+  const subscriptions = createSubscriptions({
+    active: metrics.subscriptions,
+    allowance,
+    mask,
+    context,
+    requestLimitMs: options.requestLimitMs,
+  });
   const hotQueries = createHotQueries();
 
   const yoga = createYoga<Exchange, Omit<GraphqlContext, 'principal'>>({

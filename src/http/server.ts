@@ -27,16 +27,18 @@ export interface HttpServerOptions {
   readonly patience?: Patience;
 }
 
-/** How long a client may take to send its request, milliseconds. */
+/** How long a client may take to send its request and to take its answer, milliseconds. */
 export interface Patience {
   readonly headersMs: number;
   /** All of it, headers included. How long its answer takes is up to GraphQL. */
   readonly requestMs: number;
+  /** How long nothing may move on a connection: longer than an answer takes to begin, and than a stream is silent. */
+  readonly stallMs: number;
   /** How often the connections are looked at. */
   readonly checkMs: number;
 }
 
-const usualPatience: Patience = { headersMs: 10_000, requestMs: 30_000, checkMs: 1_000 };
+const usualPatience: Patience = { headersMs: 10_000, requestMs: 30_000, stallMs: 60_000, checkMs: 1_000 };
 
 /** All headers of a request together, bytes; a token is the largest of them. */
 const maxHeaderSize = 16 * 1024;
@@ -110,6 +112,8 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     });
   };
   const server = tls === null ? createServer(limits, respond) : encrypted(tls, limits, respond);
+  // Without a listener Node cuts the connection then. While it is kept for the next request, `keepAliveTimeout` holds.
+  server.setTimeout(patience.stallMs);
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = `http://${request.headers.host ?? 'localhost'}${request.url ?? '/'}`;

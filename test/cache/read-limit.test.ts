@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { createTenantCache } from '../../src/cache/tenant-cache.ts';
-import { readMs } from '../../src/cache/times.ts';
 import { currentSignal } from '../../src/core/cancellation.ts';
 import { UnavailableError } from '../../src/core/errors.ts';
+import { readMs } from '../../src/core/within-time.ts';
 import { createLog } from '../../src/log.ts';
 
 beforeEach(() => {

@@ -1,11 +1,15 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
-import { describe, expect, test, vi } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { currentSignal, withCancellation } from '../../src/core/cancellation.ts';
+import { UnavailableError } from '../../src/core/errors.ts';
 import type { EventStream } from '../../src/core/inbox-stream.ts';
 import type { ProvisioningEvent } from '../../src/core/model.ts';
 import { createWatch } from '../../src/core/watch.ts';
+import { readMs } from '../../src/core/within-time.ts';
 import { createMemoryEvents, eventOf } from './memory-events.ts';
+
+afterEach(() => vi.useRealTimers());
 
 const minute = 60_000;
 const tenants = ['1', '2'].map((n) => `${n.repeat(8)}-0000-4000-8000-000000000000`);
@@ -145,7 +149,7 @@ describe('a watcher', () => {
 
   test('that leaves takes nobody along, also the first one, whose request is aborted', async () => {
     const { history, feed, write, tell, resync, listeners } = started();
-    const signals: unknown[] = [];
+    const signals: (AbortSignal | undefined)[] = [];
     const noting = {
       ...history,
       clock() {
@@ -165,7 +169,7 @@ describe('a watcher', () => {
     await vi.waitFor(() => expect(seen).toEqual([1]));
     tell(write());
     await vi.waitFor(() => expect(seen).toEqual([1, 2]));
-    expect(signals).toEqual([undefined, undefined, undefined]);
+    expect(signals.map((signal) => signal?.aborted)).toEqual([false, false, false]);
     await second.return?.();
     await end;
     expect(listeners()).toBe(0);
@@ -210,6 +214,65 @@ describe('a watcher', () => {
     tell(write());
     expect((await anew.next()).value).toMatchObject({ sequence: 1 });
     await anew.return?.();
+    expect(listeners()).toBe(0);
+  });
+
+  test('hears of it when the history does not answer; the next one begins anew', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const { history, feed, listeners } = started();
+    let stuck = false;
+    const signals: (AbortSignal | undefined)[] = [];
+    const silent = {
+      ...history,
+      clock() {
+        signals.push(currentSignal());
+        return stuck ? new Promise<never>(() => {}) : history.clock();
+      },
+    };
+    const watch = createWatch({ history: silent, feed, rereadIntervalMs: minute });
+    const stream = await watch.many(null);
+    stuck = true;
+    const waiting = Promise.allSettled([watch.many(null), stream.next()]);
+    await vi.waitFor(() => expect(signals).toHaveLength(2));
+    await vi.advanceTimersByTimeAsync(readMs);
+    const failure = { status: 'rejected', reason: new UnavailableError() };
+    expect(await waiting).toEqual([failure, failure]);
+    expect(signals.map((signal) => signal?.aborted)).toEqual([false, true]);
+    expect([listeners(), vi.getTimerCount()]).toEqual([0, 0]);
+
+    stuck = false;
+    const anew = await watch.many(null);
+    await anew.return?.();
+    expect(listeners()).toBe(0);
+  });
+
+  test('leaves a read that fails when the next ones have begun anew; those stay one', async () => {
+    const { history, feed, resync, listeners } = started();
+    const held = Promise.withResolvers<never>();
+    let holds = false;
+    let reads = 0;
+    const holding = {
+      ...history,
+      clock() {
+        reads += 1;
+        return holds ? held.promise : history.clock();
+      },
+    };
+    const watch = createWatch({ history: holding, feed, rereadIntervalMs: minute });
+    const first = await watch.many(null);
+    holds = true;
+    const next = first.next();
+    resync();
+    await vi.waitFor(() => expect(reads).toBe(2));
+    await first.return?.();
+    holds = false;
+    const second = await watch.many(null);
+    held.reject(new Error('out'));
+    await turn();
+    const third = await watch.many(null);
+    expect(listeners()).toBe(1);
+    expect(await next).toMatchObject({ done: true });
+    await Promise.all([second.return?.(), third.return?.()]);
     expect(listeners()).toBe(0);
   });
 });

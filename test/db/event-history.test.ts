@@ -1,7 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import pg from 'pg';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { UnavailableError } from '../../src/core/errors.ts';
 import type { ProvisioningEvent } from '../../src/core/model.ts';
 import type { EventHistory, EventPosition } from '../../src/core/ports.ts';
+import { readMs } from '../../src/core/within-time.ts';
 import { createEventHistory } from '../../src/db/event-history.ts';
 import { createPool } from '../../src/db/pool.ts';
 import { create } from '../events/provisioning.ts';
@@ -110,3 +113,30 @@ test('the clock is the database’s', async () => {
   expect(now.getTime()).toBeGreaterThanOrEqual(rows[0]?.now.getTime());
   expect(now.getTime() - rows[0]?.now.getTime()).toBeLessThan(20_000);
 });
+
+test('reads that are stuck end after a time, and make room for others', async () => {
+  const holder = new pg.Client(app.administrator);
+  await holder.connect();
+  await holder.query('BEGIN; LOCK TABLE provisioning_events');
+  const waiting = async () => {
+    const { rowCount } = await asAdministrator(
+      app.administrator,
+      `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+    );
+    return rowCount;
+  };
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  try {
+    const stuck = Promise.allSettled([1, 2, 3, 4].map(() => history.since(start, null, 1)));
+    await vi.waitFor(async () => expect(await waiting()).toBe(4), 5_000);
+    const behind = history.clock();
+    await vi.advanceTimersByTimeAsync(readMs);
+    expect(await stuck).toEqual(Array(4).fill({ status: 'rejected', reason: new UnavailableError() }));
+    expect(await behind).toBeInstanceOf(Date);
+    await vi.waitFor(async () => expect(await waiting()).toBe(0), 5_000);
+  } finally {
+    vi.useRealTimers();
+    await holder.end();
+  }
+  // A database that answers would end them by itself, after 15 s.
+}, 10_000);

@@ -49,6 +49,20 @@ async function sending(next: () => Promise<IteratorResult<ExecutionResult, unkno
   };
 }
 
+/** Reads no more, until the buffers of both ends are full. */
+async function stalled({ socket, asked }: Awaited<ReturnType<typeof sending>>): Promise<void> {
+  socket.pause();
+  let before = -1;
+  await vi.waitFor(
+    () => {
+      const unchanged = asked() === before;
+      before = asked();
+      expect(unchanged && before > 1).toBe(true);
+    },
+    { timeout: 20_000, interval: 300 },
+  );
+}
+
 const forever = () => new Promise<never>(() => {});
 
 test('a stream that is silent says something every twelve seconds, and ends with the last word', async () => {
@@ -78,19 +92,35 @@ test('a stream that is silent says something every twelve seconds, and ends with
 test('a client that does not read is not asked for: the next result is made when it has taken the one before', async () => {
   const large = { data: { text: 'x'.repeat(1_000_000) } };
   await using sent = await sending(async () => ({ done: false, value: large }));
-  sent.socket.pause();
-  // Until the buffers of both ends are full.
-  let before = -1;
-  await vi.waitFor(
-    () => {
-      const unchanged = sent.asked() === before;
-      before = sent.asked();
-      expect(unchanged && before > 1).toBe(true);
-    },
-    { timeout: 20_000, interval: 300 },
-  );
+  await stalled(sent);
   sent.socket.destroy();
   await sent.over;
+});
+
+test('a client that does not read is not waited for when the stream has ended', async () => {
+  const large = { data: { text: 'x'.repeat(1_000_000) } };
+  await using sent = await sending(async () => ({ done: false, value: large }));
+  await stalled(sent);
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  sent.results.end({ data: { last: true } });
+  await vi.advanceTimersByTimeAsync(5_000);
+  await sent.over;
+  expect(vi.getTimerCount()).toBe(0);
+});
+
+test('a client that reads late, but in time, has all to the end', async () => {
+  const large = { data: { text: 'x'.repeat(1_000_000) } };
+  await using sent = await sending(async () => ({ done: false, value: large }));
+  await stalled(sent);
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  sent.results.end({ data: { last: true } });
+  await vi.advanceTimersByTimeAsync(4_000);
+  sent.socket.resume();
+  await sent.over;
+  await vi.waitFor(() =>
+    expect(sent.text()).toMatch(/{"last":true}.*event: complete\ndata:\n\n\r\n0\r\n\r\n$/s),
+  );
+  expect(vi.getTimerCount()).toBe(0);
 });
 
 test('a client that goes away while nothing comes leaves nothing behind', async () => {

@@ -17,12 +17,15 @@ import { createEndableStream, type EndableStream } from '../endable-stream.ts';
 import { publicError } from '../errors.ts';
 import { eventStreamHeaders } from '../event-stream.ts';
 import { createSharedExecution, type SubscriptionArgs } from '../shared-execution.ts';
+import { withinLimit } from '../time-limit.ts';
 import type { Mask } from './error-masking.ts';
 
 export interface SubscriptionsOptions {
   readonly active: Pick<Gauge, 'inc' | 'dec'>;
   readonly allowance: Pick<Allowance, 'openStream'>;
   readonly mask: Mask;
+  /** How long a subscription may take to begin, milliseconds. */
+  readonly requestLimitMs: number;
   /** What resolvers are given beside the principal. */
   readonly context: Omit<GraphqlContext, 'principal'>;
 }
@@ -43,7 +46,7 @@ type ResultStream = EndableStream<ExecutionResult>;
  * as long as it streams; the streams are therefore kept beside it, and are sent without it.
  */
 export function createSubscriptions(options: SubscriptionsOptions): Subscriptions {
-  const { active, allowance, mask } = options;
+  const { active, allowance, mask, requestLimitMs } = options;
   const open = new Set<ResultStream>();
   const ofRequests = new WeakMap<Request, ResultStream>();
   const ofAnswers = new WeakMap<Response, ResultStream>();
@@ -54,17 +57,42 @@ export function createSubscriptions(options: SubscriptionsOptions): Subscription
     args: SubscriptionArgs,
     signal: AbortSignal,
   ): Promise<ResultStream | ExecutionResult> {
-    const source = await withCancellation(signal, () => createSourceEventStream(args));
-    if (!isAsyncIterable(source)) return source;
-    const events = source[Symbol.asyncIterator]();
+    let close: () => void;
     try {
-      const close = allowance.openStream(args.contextValue.principal);
-      return follow(events, args, signal, close);
+      // Before the database is asked: what waits there to begin is one of them as well.
+      close = allowance.openStream(args.contextValue.principal);
     } catch (error) {
-      letGo(events);
       const refusal = publicError(error);
       if (refusal === null) throw error;
       return { errors: [refusal] };
+    }
+    try {
+      const source = await begin(args, signal);
+      if (isAsyncIterable(source)) return follow(source[Symbol.asyncIterator](), args, signal, close);
+      close();
+      return source;
+    } catch (error) {
+      close();
+      throw error;
+    }
+  }
+
+  /** The events, or why there are none. */
+  async function begin(
+    args: SubscriptionArgs,
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<unknown> | ExecutionResult> {
+    let isOver = false;
+    const work = async () => {
+      const source = await createSourceEventStream(args);
+      // Too late: nobody takes them any more.
+      if (isOver && isAsyncIterable(source)) letGo(source[Symbol.asyncIterator]());
+      return source;
+    };
+    try {
+      return await withinLimit(requestLimitMs, () => signal, work);
+    } finally {
+      isOver = true;
     }
   }
 

@@ -1,12 +1,15 @@
+import { randomUUID } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
+import pg from 'pg';
 import { expect, test, vi } from 'vitest';
 import { TenantServiceService } from '../../../src/generated/proto/tenant/v1/tenant.ts';
+import { create } from '../../events/provisioning.ts';
 import { connect, failureOf } from '../../grpc/grpc-client.ts';
 import { actor } from '../../support/actor.ts';
-import { startTestApp } from '../../support/app.ts';
+import { startTestApp, type TestApp } from '../../support/app.ts';
 import { createTestDatabase } from '../../support/database.ts';
 import { redisMissing, startRedis } from '../../support/redis.ts';
-import { graphqlClient, type Stream } from '../graphql-client.ts';
+import { dataOf, graphqlClient, type Stream } from '../graphql-client.ts';
 
 if (redisMissing !== null) console.warn(redisMissing);
 
@@ -131,4 +134,65 @@ test('a principal has a hundred streams, over both listeners together', async ()
       open.defer(() => next.cancel());
     }, 10_000);
   }
+}, 30_000);
+
+/** Holds whoever reads the history, as a database does that is gone. */
+async function holdHistory({ administrator }: TestApp): Promise<AsyncDisposable> {
+  const client = new pg.Client(administrator);
+  await client.connect();
+  await client.query('BEGIN; LOCK TABLE provisioning_events');
+  return { [Symbol.asyncDispose]: () => client.end() };
+}
+
+test('streams that have not begun count as well, and those that do not begin no more', async () => {
+  await using app = await startTestApp({ worker: false, config: { rateLimit: 0 } });
+  const client = graphqlClient(app);
+  const feed = 'subscription { provisioningFeed { sequence } }';
+  const unknown = `subscription { tenantProvisioning(tenantId: "${randomUUID()}") { sequence } }`;
+  for (let n = 0; n < 101; n += 1) {
+    using stream = await client.stream('viewer', unknown);
+    expect(await dataOf(stream, 'none')).toMatchObject([{ errors: [{ extensions: { code: 'NOT_FOUND' } }] }]);
+  }
+
+  await using open = new AsyncDisposableStack();
+  const history = open.use(await holdHistory(app));
+  const opening = Array.from({ length: 101 }, async () => open.use(await client.stream('viewer', feed)));
+  const answered = await Promise.race(opening);
+  expect(await dataOf(answered, 'provisioningFeed')).toMatchObject([
+    { errors: [{ extensions: { code: 'LIMIT_EXCEEDED' } }] },
+  ]);
+  await history[Symbol.asyncDispose]();
+  await Promise.all(opening);
+}, 30_000);
+
+test('a stream that cannot begin in time is refused, and nothing is left of it', async () => {
+  await using app = await startTestApp({
+    worker: false,
+    config: { rateLimit: 0 },
+    timings: { requestLimitMs: 300 },
+  });
+  const client = graphqlClient(app);
+  const feed = 'subscription { provisioningFeed { sequence } }';
+  {
+    await using _history = await holdHistory(app);
+    const refused = await Promise.all(Array.from({ length: 100 }, () => client.stream('viewer', feed)));
+    for (const stream of refused) {
+      expect(await dataOf(stream, 'provisioningFeed')).toMatchObject([
+        {
+          errors: [
+            {
+              message: 'The request took longer than 0.3 seconds and was ended; ask for less at once.',
+              extensions: { code: 'LIMIT_EXCEEDED' },
+            },
+          ],
+        },
+      ]);
+    }
+  }
+  await vi.waitFor(async () => {
+    using stream = await client.stream('viewer', feed);
+    const first = stream.next();
+    await create(app, `t-${randomUUID()}`);
+    expect((await first).value).toMatchObject({ event: 'next', data: { data: expect.anything() } });
+  }, 10_000);
 }, 30_000);
