@@ -298,6 +298,11 @@ describe.each(postgresVersions)('the doctor on $title', (version) => {
             'rights elsewhere: T_rows owns schema elsewhere; an administrator can give it to somebody else',
           ],
         ],
+        [
+          'large objects of its roles',
+          'SELECT lo_create(4711); ALTER LARGE OBJECT 4711 OWNER TO T_app',
+          ['rights elsewhere: T_app owns large object 4711; an administrator can give it to somebody else'],
+        ],
       ])('%s', async (_, sql, found) => {
         await drift(
           'CREATE FUNCTION T.f() RETURNS int LANGUAGE sql AS $$ SELECT 1 $$; ALTER FUNCTION T.f() OWNER TO T',
@@ -305,6 +310,7 @@ describe.each(postgresVersions)('the doctor on $title', (version) => {
         await drift(sql);
         await expectLeft(found);
         await drift('DROP SCHEMA IF EXISTS elsewhere; REVOKE ALL ON public.tenants FROM T_app');
+        await drift('SELECT lo_unlink(oid) FROM pg_largeobject_metadata');
       });
 
       test('roles and schemas with another registry’s mark, or none, and all that goes with them', async () => {
@@ -511,6 +517,12 @@ describe.each(postgresVersions)('the doctor on $title', (version) => {
           'GRANT CREATE ON SCHEMA public TO PUBLIC',
           'REVOKE CREATE ON SCHEMA public FROM PUBLIC',
           'server: public: everybody may CREATE in the schema public; deploy/administrator.sql forbids it',
+        ],
+        [
+          'everybody may make large objects',
+          'GRANT EXECUTE ON FUNCTION lo_creat(int), lo_from_bytea(oid, bytea) TO PUBLIC',
+          'REVOKE EXECUTE ON FUNCTION lo_creat(int), lo_from_bytea(oid, bytea) FROM PUBLIC',
+          'server: public: everybody may make large objects, by lo_creat(integer), lo_from_bytea(oid,bytea); deploy/administrator.sql forbids it',
         ],
         [
           'the service cannot end sessions',
