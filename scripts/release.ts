@@ -21,7 +21,9 @@ await runCommand(async () => {
     throw new Error('the release is made of a commit: commit what git status shows, or remove it');
   const headings = (await readFile('CHANGELOG.md', 'utf8')).split('\n').map((line) => line.split(' '));
   if (!headings.some(([mark, heading]) => mark === '##' && heading === version)) {
-    throw new Error(`CHANGELOG.md has no heading "## ${version}": say there what the release brings, and commit it`);
+    throw new Error(
+      `CHANGELOG.md has no heading "## ${version}": say there what the release brings, and commit it`,
+    );
   }
 
   await rm(directory, { recursive: true, force: true });

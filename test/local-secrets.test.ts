@@ -11,8 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(dataDir, { recursive: true }));
 
-const keysOf = (...args: string[]) =>
-  encryptionKeys(configOf([`--data-dir=${dataDir}`, ...args]));
+const keysOf = (...args: string[]) => encryptionKeys(configOf([`--data-dir=${dataDir}`, ...args]));
 const line = (id: string, byte: number) => `${id}:${Buffer.alloc(32, byte).toString('base64')}`;
 const key = (id: string, byte: number) => ({ id, key: new Uint8Array(32).fill(byte) });
 

@@ -11,7 +11,7 @@ import { createTenantMemory, type Moment } from './tenant-memory.ts';
 import { readMs, toldMs, untoldMs } from './times.ts';
 import { unknownVersion } from './version.ts';
 
-/** What a tier answered. `bypass`: it was not asked, or did not answer. */
+/** What a tier answered. `bypass`: it was off after a failure, or did not answer. */
 export type CacheAnswer = 'memory hit' | 'memory miss' | 'redis hit' | 'redis miss' | 'redis bypass';
 
 /** Carries texts to the other processes of this machine. */

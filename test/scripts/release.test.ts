@@ -25,7 +25,10 @@ describe.skipIf(!isClone)('npm run release', () => {
   const git = (...args: string[]) =>
     run('git', ['-c', 'user.name=test', '-c', 'user.email=test@example.com', ...args], { cwd: clone });
   const release = (...args: string[]) =>
-    run(nodeProgram, [join(projectRoot, 'scripts/release.ts'), ...args], { cwd: clone, env: bareEnvironment });
+    run(nodeProgram, [join(projectRoot, 'scripts/release.ts'), ...args], {
+      cwd: clone,
+      env: bareEnvironment,
+    });
 
   beforeAll(async () => {
     directory = await createDirectory();
