@@ -53,6 +53,11 @@ WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = :'name')
 -- Tenants' roles must not make anything in the common schema. (PostgreSQL 14 allows it to everybody; later ones do not.)
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 
+-- A large object is in no schema, outlives whoever made it and is listed to everybody: tenants' roles must not make any.
+-- (Reading files into them, lo_import, is a superuser's anyway.)
+REVOKE EXECUTE ON FUNCTION pg_catalog.lo_creat(int), pg_catalog.lo_create(oid), pg_catalog.lo_from_bytea(oid, bytea)
+FROM PUBLIC;
+
 -- The service keeps its registry there.
 GRANT USAGE, CREATE ON SCHEMA public TO :"user";
 

@@ -11,6 +11,8 @@ const directory = 'release';
 // `npm run release`, at the project's root: writes into `release` what is published of HEAD. Twice of one commit it makes
 // the same source; only the bill of materials has a time and a number of its own.
 await runCommand(async () => {
+  if (process.argv.length > 2)
+    throw new Error('npm run release takes no arguments: the version is the one in package.json');
   const { name, version }: { name: string; version: string } = JSON.parse(
     await readFile('package.json', 'utf8'),
   );
@@ -19,7 +21,9 @@ await runCommand(async () => {
     throw new Error('the release is made of a commit: commit what git status shows, or remove it');
   const headings = (await readFile('CHANGELOG.md', 'utf8')).split('\n').map((line) => line.split(' '));
   if (!headings.some(([mark, heading]) => mark === '##' && heading === version)) {
-    throw new Error(`CHANGELOG.md has no heading "## ${version}": say there what the release brings`);
+    throw new Error(
+      `CHANGELOG.md has no heading "## ${version}": say there what the release brings, and commit it`,
+    );
   }
 
   await rm(directory, { recursive: true, force: true });

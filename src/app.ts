@@ -39,7 +39,7 @@ import { rememberCallers } from './http/remembered-callers.ts';
 import { createHttpServer } from './http/server.ts';
 import { createRateLimit } from './limits/rate-limit.ts';
 import { connectSharedCount } from './limits/shared-count.ts';
-import { authentication, encryptionKeys } from './local-secrets.ts';
+import { authentication, encryptionKeys, warnOfGeneratedKey } from './local-secrets.ts';
 import { startOperationWorker } from './operation-worker.ts';
 import { createTenantPools, type TenantPools } from './pools/tenant-pools.ts';
 import type { Siblings } from './processes/siblings.ts';
@@ -123,7 +123,8 @@ export async function createApp(
   // others it listens last: who asks on their port must not meet the one that is not ready.
   if (siblings === null) await http.listen();
 
-  const { registryId, keyRing, applied } = await openRegistry(settings, await encryptionKeys(config, log));
+  const { registryId, keyRing, applied } = await openRegistry(settings, await encryptionKeys(config));
+  await warnOfGeneratedKey(config, log);
   if (applied.length > 0) log.info({ applied }, 'the registry was migrated');
   const { client, includingDeleted } = createRegistryClients(pool, keyRing);
   parts.defer(() => client.$disconnect());

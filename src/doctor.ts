@@ -23,7 +23,7 @@ await runCommand(async () => {
   const log = createLog('silent');
   await using parts = new AsyncDisposableStack();
   const settings = await existingDatabase(config, parts, log);
-  const { registryId, keyRing } = await joinRegistry(settings, await encryptionKeys(config, log));
+  const { registryId, keyRing } = await joinRegistry(settings, await encryptionKeys(config));
   const pool = createPool(settings, { max: 2, name: 'tenant-management-service doctor', onError: () => {} });
   parts.defer(() => pool.end());
   const { version } = await readTenantMigrations(config.tenantMigrations, await readLedger(sqlSession(pool)));

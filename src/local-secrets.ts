@@ -18,18 +18,30 @@ const devTokenDays = 30;
  * The configured encryption keys, or the data directory's own.
  * @throws when the file of the data directory is damaged
  */
-export function encryptionKeys(config: Config, log: Logger): Promise<readonly EncryptionKey[]> {
+export function encryptionKeys(config: Config): Promise<readonly EncryptionKey[]> {
   const { encryptionKeys: configured, dataDir } = config;
   const provider: KeyProvider =
-    configured !== null ? { keys: async () => configured } : generatedKeys(dataDir, log);
+    configured !== null ? { keys: async () => configured } : generatedKeys(dataDir);
   return provider.keys();
 }
 
+/** Says which file must not be lost; once the registry took its keys, since it may be encrypted under others. */
+export async function warnOfGeneratedKey(
+  { encryptionKeys: configured, dataDir }: Config,
+  log: Logger,
+): Promise<void> {
+  if (configured !== null) return;
+  const path = await keyFile(dataDir);
+  log.warn(
+    `contact addresses are encrypted under the generated key in ${path}: back it up, or give --encryption-keys`,
+  );
+}
+
 /** One key at first; whoever rotates it writes the new one above it, as a line of the same form. */
-function generatedKeys(dataDir: string, log: Logger): KeyProvider {
+function generatedKeys(dataDir: string): KeyProvider {
   return {
     async keys() {
-      const path = join(await createDataDirectory(dataDir), 'encryption-key');
+      const path = await keyFile(dataDir);
       const { content } = await readOrCreatePrivateFile(
         path,
         () => `local:${randomBytes(32).toString('base64')}`,
@@ -39,12 +51,13 @@ function generatedKeys(dataDir: string, log: Logger): KeyProvider {
         const [issue] = error.issues;
         throw new Error(`${path} is damaged: ${issue?.message}; restore it from a backup`);
       }
-      log.warn(
-        `contact addresses are encrypted under the generated key in ${path}: back it up, or give --encryption-keys`,
-      );
       return data;
     },
   };
+}
+
+async function keyFile(dataDir: string): Promise<string> {
+  return join(await createDataDirectory(dataDir), 'encryption-key');
 }
 
 /** How callers are authenticated, and where the development token is, if there is one. */

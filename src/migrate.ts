@@ -2,7 +2,7 @@ import { runCommand } from './command.ts';
 import { commandDatabase } from './command-database.ts';
 import { readInvocation } from './config.ts';
 import { openRegistry } from './db/open-registry.ts';
-import { encryptionKeys } from './local-secrets.ts';
+import { encryptionKeys, warnOfGeneratedKey } from './local-secrets.ts';
 import { createLog } from './log.ts';
 
 // `npm run migrate`: brings the registry up to date and ends, with the same flags as the service.
@@ -13,6 +13,7 @@ await runCommand(async () => {
   const log = createLog(config.logLevel);
   await using parts = new AsyncDisposableStack();
   const settings = await commandDatabase(config, parts, log);
-  const { applied } = await openRegistry(settings, await encryptionKeys(config, log));
+  const { applied } = await openRegistry(settings, await encryptionKeys(config));
+  await warnOfGeneratedKey(config, log);
   process.stdout.write(applied.length === 0 ? 'Nothing to migrate.\n' : `Applied ${applied.join(', ')}.\n`);
 });

@@ -4,7 +4,7 @@ import type { App } from './app.ts';
 import { packConfig } from './config/packed-config.ts';
 import type { Config } from './config.ts';
 import { openRegistry } from './db/open-registry.ts';
-import { authentication, encryptionKeys } from './local-secrets.ts';
+import { authentication, encryptionKeys, warnOfGeneratedKey } from './local-secrets.ts';
 import { createMergedMetrics } from './processes/merged-metrics.ts';
 import type { Ports } from './processes/messages.ts';
 import { createRelay } from './processes/relay.ts';
@@ -28,8 +28,9 @@ export async function createProcesses(
   await using parts = new AsyncDisposableStack();
   const settings = await serviceDatabase(config, parts, log);
   const { mode, devTokenFile } = await authentication(config);
-  const keys = await encryptionKeys(config, log);
+  const keys = await encryptionKeys(config);
   const { applied } = await openRegistry(settings, keys);
+  await warnOfGeneratedKey(config, log);
   if (applied.length > 0) log.info({ applied }, 'the registry was migrated');
 
   const configOf = (slot: number, ports: Ports | null) =>

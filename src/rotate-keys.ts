@@ -27,7 +27,7 @@ await runCommand(async () => {
   const log = createLog('silent');
   await using parts = new AsyncDisposableStack();
   const settings = await existingDatabase(config, parts, log);
-  const [first, ...others] = await encryptionKeys(config, log);
+  const [first, ...others] = await encryptionKeys(config);
   if (first === undefined) throw new Error('--encryption-keys takes at least one key');
   const keys = [first, ...others] as const;
   const { registryId, keyRing } = await joinRegistryToWrite(settings, keys);

@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { encryptionKeys } from '../src/local-secrets.ts';
-import { createLog } from '../src/log.ts';
 import { configOf } from './config/invoke.ts';
 
 let dataDir: string;
@@ -12,8 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(dataDir, { recursive: true }));
 
-const keysOf = (...args: string[]) =>
-  encryptionKeys(configOf([`--data-dir=${dataDir}`, ...args]), createLog('silent'));
+const keysOf = (...args: string[]) => encryptionKeys(configOf([`--data-dir=${dataDir}`, ...args]));
 const line = (id: string, byte: number) => `${id}:${Buffer.alloc(32, byte).toString('base64')}`;
 const key = (id: string, byte: number) => ({ id, key: new Uint8Array(32).fill(byte) });
 

@@ -12,7 +12,7 @@ import { createTenantMemory, type Moment } from './tenant-memory.ts';
 import { toldMs, untoldMs } from './times.ts';
 import { unknownVersion } from './version.ts';
 
-/** What a tier answered. `bypass`: it was not asked, or did not answer. */
+/** What a tier answered. `bypass`: it was off after a failure, or did not answer. */
 export type CacheAnswer = 'memory hit' | 'memory miss' | 'redis hit' | 'redis miss' | 'redis bypass';
 
 /** Where processes of this machine tell each other of changes. */

@@ -38,7 +38,7 @@ export interface DoctorOptions extends Standard {
 /** What the doctor says, one after the other; `subject` is the server, a tenant, or what is left of one. */
 export type Statement =
   | { readonly kind: 'tenant'; readonly subject: string }
-  | { readonly kind: 'skipped' | 'note'; readonly subject: string; readonly what: string }
+  | { readonly kind: 'skipped'; readonly subject: string; readonly what: string }
   | FindingStatement;
 
 export interface FindingStatement {
@@ -94,14 +94,11 @@ async function* examineServer(options: DoctorOptions): AsyncGenerator<Statement>
       inTransaction(pool, (session) => repairAll(session, options, { role: '', tenantId: null }, findings)),
     again: find,
   });
-  const hasFunction = await hasPoolerFunction(sql);
-  if (pooler !== null && !hasFunction) {
+  if (pooler !== null && !(await hasPoolerFunction(sql))) {
     const what =
       'PgBouncer’s function pgbouncer.tenant_login is missing, and --pooler-host or --pooler-port is given';
     const finding = { check: 'pooler', what, remedy: 'deploy/pgbouncer/administrator.sql makes it' };
     yield { kind: 'finding', subject, finding, mended: false, refusal: null };
-  } else {
-    yield { kind: 'note', subject, what: `PgBouncer’s function is ${hasFunction ? '' : 'not '}there` };
   }
 }
 

@@ -14,8 +14,8 @@ export function createReport(fix: boolean, print: (line: string) => void) {
         if (statement.mended) counts.mended++;
         write(`${subject}: ${lineOf(statement, fix)}`);
       } else {
-        if (kind === 'skipped') counts.skipped++;
-        write(`${subject}: ${kind === 'skipped' ? 'skipped, ' : ''}${statement.what}`);
+        counts.skipped++;
+        write(`${subject}: skipped, ${statement.what}`);
       }
     },
     /** @returns whether all is well now */

@@ -50,6 +50,17 @@ const checks: readonly ServerCheck[] = [
     }),
   },
   {
+    name: 'public',
+    sql: `SELECT string_agg(oid::regprocedure::text, ', ' ORDER BY oid::regprocedure::text) AS functions FROM pg_proc
+      WHERE pronamespace = 'pg_catalog'::regnamespace AND proname IN ('lo_creat', 'lo_create', 'lo_from_bytea', 'lo_import')
+        AND has_function_privilege('public', oid, 'EXECUTE')
+      HAVING count(*) > 0`,
+    finding: ({ functions }) => ({
+      what: `everybody may make large objects, by ${functions}`,
+      remedy: 'deploy/administrator.sql forbids it',
+    }),
+  },
+  {
     name: 'registry',
     sql: `SELECT pg_class.oid::regclass AS name, pg_get_userbyid(relowner) = current_user AS own, relkind = 'S' AS sequence,
         array_to_string(array_agg(DISTINCT privilege_type), ', ') AS rights

@@ -124,7 +124,7 @@ FROM own JOIN objects ON namespace = own.oid JOIN pg_roles ON pg_roles.oid = own
 WHERE rolname <> nspname ORDER BY 1, 2`;
 
 // Every right that a role has on anything, and everything that it owns, is noted in pg_shdepend. Not meant are
-// memberships, default privileges (among the grants), large objects, and temporary tables.
+// memberships, default privileges (among the grants), and temporary tables.
 const outsideSql = `
 SELECT DISTINCT ${schemaOf('rolname')} AS schema, rolname AS role, deptype = 'o' AS owns,
   CASE WHEN here THEN pg_describe_object(classid, objid, 0) ELSE 'something in the database ' || datname END AS object
@@ -140,7 +140,7 @@ CROSS JOIN LATERAL (
   END AS container
 ) AS container
 WHERE rolname BETWEEN $1::name AND $2::name AND ${schemaOf('rolname')} IS NOT NULL AND deptype IN ('a', 'o', 'r')
-  AND classid NOT IN ('pg_auth_members'::regclass, 'pg_default_acl'::regclass, 'pg_largeobject'::regclass)
+  AND classid NOT IN ('pg_auth_members'::regclass, 'pg_default_acl'::regclass)
   AND container !~ '^(tenant_[0-9a-f]{32}|pg_temp_[0-9]+|pg_toast_temp_[0-9]+)$'
 ORDER BY 1, 2, 4`;
 

@@ -147,7 +147,7 @@ export function createMetrics({ pool, jobs, leases }: MetricsOptions) {
   };
   new Counter({
     name: 'cache_requests_total',
-    help: 'Look-ups of single tenants by what each tier answered. bypass: the tier was not asked, or did not answer.',
+    help: 'Look-ups of single tenants by what each tier answered. bypass: Redis was off after a failure, or did not answer. Without a Redis nothing is counted for the tier redis.',
     labelNames: ['tier', 'result'],
     registers,
     collect() {

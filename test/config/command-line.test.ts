@@ -28,6 +28,8 @@ describe('command line', () => {
   test.each([
     [['--prot=1'], '"--prot" is no flag: did you mean --port? see --help'],
     [['--db-pas', 'x'], '"--db-pas" is no flag: did you mean --db-pass? see --help'],
+    [['--htpt-prot=1'], '"--htpt-prot" is no flag: did you mean --http-port? see --help'],
+    [['--nope'], '"--nope" is no flag: see --help'],
     [['--something-else'], '"--something-else" is no flag: see --help'],
     [[`--${'x'.repeat(100)}`], `"--${'x'.repeat(58)}…" is no flag: see --help`],
     [['--x\n\u2028y'], '"--x\\n\uFFFDy" is no flag: see --help'],

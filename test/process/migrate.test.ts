@@ -19,12 +19,12 @@ describe('npm run migrate', () => {
     const dataDir = directory.path;
     const first = await runToEnd({ dataDir, command: migrate });
     expect(first).toMatchObject({ code: 0, stderr: '' });
-    expect(first.stdout).toMatch(/\nApplied 20\d{12}_registry(, 20\d{12}_\w+)*\.\n$/);
+    expect(first.stdout).toMatch(/^Applied 20\d{12}_registry(, 20\d{12}_\w+)*\.$/m);
     expect(await processesOn(dataDir)).toEqual([]);
 
     const second = await runToEnd({ dataDir, command: migrate });
     expect(second).toMatchObject({ code: 0, stderr: '' });
-    expect(second.stdout).toMatch(/\nNothing to migrate\.\n$/);
+    expect(second.stdout).toMatch(/^Nothing to migrate\.$/m);
     expect(await processesOn(dataDir)).toEqual([]);
   });
 
@@ -35,7 +35,7 @@ describe('npm run migrate', () => {
     // No database of its own, so nothing that would end the service's.
     const end = await spawnService({ dataDir, command: migrate }).end;
     expect(end).toMatchObject({ code: 0, stderr: '' });
-    expect(end.stdout).toMatch(/\nNothing to migrate\.\n$/);
+    expect(end.stdout).toMatch(/^Nothing to migrate\.$/m);
     const caller = { url: service.httpUrl, token: await devToken(dataDir) };
     await untilActive(caller, await createTenant(caller, 'acme'));
   });
@@ -46,9 +46,20 @@ describe('npm run migrate', () => {
     const options = { dataDir: directory.path, args: databaseArguments(database.settings) };
     const end = await runToEnd({ ...options, command: migrate });
     expect(end).toMatchObject({ code: 0, stderr: '' });
-    expect(end.stdout).toMatch(/\nApplied 20\d{12}_registry(, 20\d{12}_\w+)*\.\n$/);
+    expect(end.stdout).toMatch(/^Applied 20\d{12}_registry(, 20\d{12}_\w+)*\.$/m);
     await using service = await startService(options);
     expect(service.stdout()).not.toContain('the registry was migrated');
+  });
+
+  test('says to keep the generated key, and nothing of one that the registry refuses', async () => {
+    await using database = await createFreshDatabase();
+    const [command, args] = [migrate, databaseArguments(database.settings)];
+    const { stdout } = await runToEnd({ command, args });
+    expect(stdout).toMatch(/the generated key in \S+encryption-key: back it up/);
+    // Each has a data directory of its own, and so another key.
+    const { code, stdout: refused, stderr } = await runToEnd({ command, args });
+    expect({ code, refused }).toEqual({ code: 2, refused: '' });
+    expect(stderr).toMatch(/^--encryption-keys: .+\n$/);
   });
 
   test('refuses what the service refuses, in one line', async () => {

@@ -140,6 +140,7 @@ async function staysInside(
       'CREATE SCHEMA mine',
       'CREATE TABLE public.mine ()',
       'CREATE ROLE mine',
+      'SELECT lo_create(0)',
       `SET ROLE ${schemaOf(id)}`,
       `ALTER SCHEMA ${schemaOf(id)} RENAME TO mine`,
     ]) {

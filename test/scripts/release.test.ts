@@ -24,8 +24,11 @@ describe.skipIf(!isClone)('npm run release', () => {
   const at = (...path: string[]) => join(clone, ...path);
   const git = (...args: string[]) =>
     run('git', ['-c', 'user.name=test', '-c', 'user.email=test@example.com', ...args], { cwd: clone });
-  const release = () =>
-    run(nodeProgram, [join(projectRoot, 'scripts/release.ts')], { cwd: clone, env: bareEnvironment });
+  const release = (...args: string[]) =>
+    run(nodeProgram, [join(projectRoot, 'scripts/release.ts'), ...args], {
+      cwd: clone,
+      env: bareEnvironment,
+    });
 
   beforeAll(async () => {
     directory = await createDirectory();
@@ -41,11 +44,18 @@ describe.skipIf(!isClone)('npm run release', () => {
     await git('commit', '--quiet', '--all', '--allow-empty', '--message', heading);
   }
 
+  test('refuses arguments', async () => {
+    await expect(release('1.0.0')).rejects.toMatchObject({
+      code: 2,
+      stderr: 'npm run release takes no arguments: the version is the one in package.json\n',
+    });
+  });
+
   test('refuses a version that the changelog does not have', async () => {
     await commit('## Unreleased');
     await expect(release()).rejects.toMatchObject({
       code: 2,
-      stderr: `CHANGELOG.md has no heading "## ${version}": say there what the release brings\n`,
+      stderr: `CHANGELOG.md has no heading "## ${version}": say there what the release brings, and commit it\n`,
     });
     expect(existsSync(at('release'))).toBe(false);
   });

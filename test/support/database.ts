@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { inject } from 'vitest';
+import { applyAdministratorScript } from '../../src/db/administrator-script.ts';
 import type { DatabaseSettings } from '../../src/db/database-settings.ts';
 
 export interface TestDatabase extends AsyncDisposable {
@@ -22,10 +23,8 @@ export async function createEmptyDatabase(
   registry: DatabaseSettings,
 ): Promise<TestDatabase> {
   const database = await createDatabase(administrator, registry, 'TEMPLATE template0');
-  await asAdministrator(
-    database.administrator,
-    `REVOKE CREATE ON SCHEMA public FROM PUBLIC; GRANT USAGE, CREATE ON SCHEMA public TO ${registry.user}`,
-  );
+  const { user, password, database: name } = database.settings;
+  await applyAdministratorScript(administrator, { user, password, name });
   return database;
 }
 

@@ -177,6 +177,10 @@ describe.each(postgresVersions)('$title', (version) => {
           `COPY users TO PROGRAM 'true'`,
           `COPY users FROM '/etc/passwd'`,
           `SELECT pg_read_file('/etc/passwd')`,
+          'SELECT lo_creat(-1)',
+          'SELECT lo_create(0)',
+          `SELECT lo_from_bytea(0, 'mine')`,
+          `SELECT lo_import('/etc/passwd')`,
           'TABLE pg_authid',
           `SET session_replication_role = 'replica'`,
         ]);
