@@ -21,7 +21,8 @@ let graphql: GraphqlClient;
 let grpc: Client;
 
 beforeAll(async () => {
-  app = await startTestApp({ worker: false });
+  // Without a rate limit, which would answer some of what is asked again.
+  app = await startTestApp({ worker: false, args: ['--rate-limit=0'] });
   graphql = graphqlClient(app);
   grpc = new Client(app.grpcAddress, credentials.createInsecure());
 });
@@ -37,14 +38,18 @@ const variables = fc.oneof(
   fc.jsonValue(),
 );
 
-/** Whether the service is to blame for an answer to a document. */
+/** Whether the service is to blame for an answer to a document, or gives another one when it is asked again. */
 async function isAnswered(query: string, values: unknown): Promise<void> {
-  const { status: code, body } = await graphql.run('admin', query, values);
+  const answer = await graphql.run('admin', query, values);
+  const { status: code, body } = answer;
   expect(code).toBeLessThan(500);
   for (const { message, extensions } of body.errors ?? []) {
     expect([message, extensions.code]).not.toEqual([message, 'INTERNAL']);
     expect(message).not.toContain('\n');
   }
+  if (query.includes('mutation')) return;
+  // The third answer goes another way, and the fourth may be the third one: docs/decisions/0024.
+  for (let again = 0; again < 3; again++) expect(await graphql.run('admin', query, values)).toEqual(answer);
 }
 
 test('whatever document comes, with whatever variables, the service is not to blame', async () => {
