@@ -5,7 +5,7 @@ import { connectRedis, type RedisServer } from '../redis/redis-connection.ts';
 import { parseEvent } from './event-message.ts';
 import { createHub, type Feed } from './feed.ts';
 import { createPublisher } from './redis-publisher.ts';
-import { keepSubscribed } from './redis-subscription.ts';
+import { subscribeToEvents } from './redis-subscription.ts';
 
 export interface RedisFeedOptions {
   readonly server: RedisServer;
@@ -29,7 +29,7 @@ export async function createRedisFeed({ server, registryId, log }: RedisFeedOpti
   const pubsub = new RedisPubSub({ publisher: publishing, subscriber: subscribing });
 
   const subscribed = Promise.withResolvers<void>();
-  const subscription = keepSubscribed({
+  const subscription = subscribeToEvents({
     redis: subscribing,
     pubsub,
     channel,

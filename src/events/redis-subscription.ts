@@ -1,11 +1,9 @@
 import type { RedisPubSub } from 'graphql-redis-subscriptions';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
+import { keepSubscribed, type Subscription } from '../redis/keep-subscribed.ts';
 
-/** A server that refuses the subscription is asked again after this long. */
-const retryMs = 2_000;
-
-export interface SubscriptionOptions {
+export interface EventSubscriptionOptions {
   /** The connection that `pubsub` subscribes on; nothing else may. */
   readonly redis: Redis;
   readonly pubsub: RedisPubSub;
@@ -16,48 +14,27 @@ export interface SubscriptionOptions {
   readonly log: Logger;
 }
 
-export interface Subscription extends Disposable {
-  /** Whether messages reach this process. */
-  isUp(): boolean;
-}
-
-/** Subscribes on each connection that `redis` makes. */
-export function keepSubscribed(options: SubscriptionOptions): Subscription {
+/** Hears of the events of all processes. */
+export function subscribeToEvents(options: EventSubscriptionOptions): Subscription {
   const { redis, pubsub, channel, onMessage, onSubscribed, log } = options;
-  let up = false;
   let registered = false;
-  let retry: NodeJS.Timeout | undefined;
 
   async function subscribe(): Promise<void> {
-    clearTimeout(retry);
-    try {
-      if (registered) await redis.subscribe(channel);
-      else {
-        // The second call is for its promise: the library hands a failure to the first caller and to an inner promise,
-        // which nobody but a second caller handles; unhandled it would end the process.
-        await Promise.all([pubsub.subscribe(channel, onMessage), pubsub.subscribe(channel, () => {})]);
-        registered = true;
-      }
-      up = true;
-      onSubscribed();
-    } catch (error) {
-      // Without a connection the next one subscribes.
-      if (redis.status !== 'ready') return;
-      log.error({ err: error }, 'Redis refuses the subscription to events; it is tried again');
-      retry = setTimeout(subscribe, retryMs);
+    if (registered) await redis.subscribe(channel);
+    else {
+      // The second call is for its promise: the library hands a failure to the first caller and to an inner promise,
+      // which nobody but a second caller handles; unhandled it would end the process.
+      await Promise.all([pubsub.subscribe(channel, onMessage), pubsub.subscribe(channel, () => {})]);
+      registered = true;
     }
   }
 
-  redis.on('ready', subscribe);
-  redis.on('close', () => {
-    up = false;
-    clearTimeout(retry);
+  return keepSubscribed({
+    redis,
+    what: 'events',
+    subscribe,
+    onUp: onSubscribed,
+    onDown: () => {},
+    log,
   });
-  return {
-    isUp: () => up,
-    [Symbol.dispose]() {
-      clearTimeout(retry);
-      redis.disconnect();
-    },
-  };
 }
