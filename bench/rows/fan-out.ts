@@ -24,7 +24,7 @@ const query = `subscription { provisioningFeed {
 
 async function measure(stage: Stage): Promise<Figure[]> {
   const { database } = await stage.registries.copy(small);
-  await using redis = await startRedis(stage.cluster.directory);
+  await using redis = await startRedis();
   await using service = await startRowService(stage, database, { flags: [`--redis-url=${redis.url}`] });
   const event = await catchEvent(redis.url, service);
   const tokens = Array.from({ length: principals }, (_, number) => service.token(`subscriber-${number}`));

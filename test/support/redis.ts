@@ -34,7 +34,7 @@ export interface TestRedis extends AsyncDisposable {
  */
 export async function startRedis(): Promise<TestRedis> {
   await using stack = new AsyncDisposableStack();
-  const target = new URL(givenUrl ?? `redis://127.0.0.1:${await startServer(stack)}`);
+  const target = new URL(givenUrl ?? `redis://127.0.0.1:${await startRedisServer(stack)}`);
   const relay = stack.use(await startRelay(target.hostname, Number(target.port || 6379)));
   const viaRelay = new URL(target);
   viaRelay.hostname = '127.0.0.1';
@@ -68,7 +68,8 @@ export async function startRedis(): Promise<TestRedis> {
   };
 }
 
-async function startServer(stack: AsyncDisposableStack): Promise<number> {
+/** Starts a `redis-server` on loopback that keeps nothing, and ends with `stack`. @returns its port, which it accepts on */
+export async function startRedisServer(stack: AsyncDisposableStack): Promise<number> {
   const directory = await mkdtemp(join(tmpdir(), 'tms-redis-'));
   stack.defer(() => rm(directory, { recursive: true, force: true }));
   const port = await freePort();
