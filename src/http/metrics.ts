@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { createBatchedHistogram } from '../batched-histogram.ts';
 import { withCancellation } from '../core/cancellation.ts';
 
 /** A database that has not answered after this long is left out, milliseconds; Prometheus waits ten seconds for a page. */
@@ -181,7 +182,7 @@ export function createMetrics({ pool, jobs, leases }: MetricsOptions) {
       provisioningDuration.observe(seconds);
     },
     graphql: {
-      duration: new Histogram({
+      duration: createBatchedHistogram({
         name: 'graphql_operation_duration_seconds',
         help: 'Until the answer is ready; of a subscription, until it streams.',
         labelNames: ['operation_type', 'outcome'],
