@@ -108,6 +108,7 @@ export async function createApp(
     host: config.host,
     port: config.httpPort,
     tls,
+    log,
     health: {
       database: async () => (await pool.query('SELECT')).command === 'SELECT',
       redis: () => redis.status(),

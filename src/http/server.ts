@@ -7,6 +7,8 @@ import {
 } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { LRUCache } from 'lru-cache';
+import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import { type Certificates, handshakeTimeout } from '../tls/certificates.ts';
 import type { GraphqlHandler } from './graphql.ts';
@@ -25,6 +27,7 @@ export interface HttpServerOptions {
   /** Whether a host name of requests (an IPv6 address in brackets) is one of ours; absent, all are. */
   readonly isOurName?: (hostname: string) => boolean;
   readonly patience?: Patience;
+  readonly log: Pick<Logger, 'error'>;
 }
 
 /** How long a client may take to send its request and to take its answer, milliseconds. */
@@ -59,12 +62,19 @@ export interface HttpServer extends AsyncDisposable {
 
 type Route = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
 
+/** How often a server that drains looks for connections that have nothing to do any more, milliseconds. */
+const sweepMs = 50;
+
+/** How many addresses of requests are remembered, with what they were read as. */
+const maxAddresses = 100;
+
 const notOurName =
   'With --no-auth only localhost, 127.0.0.0/8 and [::1] are answered: call one of these, or accept every name with --insecure.';
 
 /** Serves /live, /health, /ready and /metrics, and /graphql when it is there, as soon as it listens. */
 export function createHttpServer(options: HttpServerOptions): HttpServer {
-  const { host, port, tls, health, metrics, isReady, isOurName, patience = usualPatience } = options;
+  const { host, port, tls, health, metrics, isReady, isOurName, patience = usualPatience, log } = options;
+  const addressOf = addressReader();
   let draining = false;
 
   const routes = new Map<string, Route>([
@@ -103,27 +113,28 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   };
   const respond = (request: IncomingMessage, response: ServerResponse) => {
     if (draining) response.shouldKeepAlive = false;
-    response.on('close', () => {
-      if (draining) setImmediate(() => server.closeIdleConnections());
-    });
-    answer(request, response).catch(() => {
+    const fail = (error: unknown) => {
+      log.error({ err: error }, 'a request failed');
       if (response.headersSent) response.destroy();
       else json(response, 500, { error: 'The request failed.' });
-    });
+    };
+    try {
+      answer(request, response)?.catch(fail);
+    } catch (error) {
+      fail(error);
+    }
   };
   const server = tls === null ? createServer(limits, respond) : encrypted(tls, limits, respond);
   // Without a listener Node cuts the connection then. While it is kept for the next request, `keepAliveTimeout` holds.
   server.setTimeout(patience.stallMs);
 
-  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const url = `http://${request.headers.host ?? 'localhost'}${request.url ?? '/'}`;
-    if (!URL.canParse(url))
-      return json(response, 400, { error: 'The address of the request cannot be read.' });
-    const { hostname, pathname } = new URL(url);
-    if (isOurName?.(hostname) === false) return json(response, 421, { error: notOurName });
-    const route = routes.get(pathname);
+  function answer(request: IncomingMessage, response: ServerResponse): void | Promise<void> {
+    const address = addressOf(`${request.headers.host ?? 'localhost'}${request.url ?? '/'}`);
+    if (address === null) return json(response, 400, { error: 'The address of the request cannot be read.' });
+    if (isOurName?.(address.hostname) === false) return json(response, 421, { error: notOurName });
+    const route = routes.get(address.pathname);
     if (route === undefined) return json(response, 404, { error: 'There is nothing here.' });
-    await route(request, response);
+    return route(request, response);
   }
 
   let boundPort = port;
@@ -133,8 +144,13 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     closed ??= new Promise((resolve) => server.close(() => resolve()));
     graphql?.completeSubscriptions();
     server.closeIdleConnections();
+    // An answer that had begun before leaves an idle connection behind.
+    const sweep = setInterval(() => server.closeIdleConnections(), sweepMs);
     const timer = setTimeout(() => server.closeAllConnections(), deadlineMs);
-    return closed.finally(() => clearTimeout(timer));
+    return closed.finally(() => {
+      clearInterval(sweep);
+      clearTimeout(timer);
+    });
   }
 
   return {
@@ -155,6 +171,23 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     },
     drain,
     [Symbol.asyncDispose]: () => drain(0),
+  };
+}
+
+interface Address {
+  readonly hostname: string;
+  readonly pathname: string;
+}
+
+/** Reads a host with a path. Most requests come to the same few, and to read one costs more than to remember it. */
+function addressReader(): (text: string) => Address | null {
+  const known = new LRUCache<string, Address>({ max: maxAddresses });
+  return (text) => {
+    const remembered = known.get(text);
+    if (remembered !== undefined) return remembered;
+    const address = URL.parse(`http://${text}`);
+    if (address !== null) known.set(text, address);
+    return address;
   };
 }
 

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import pino, { type Logger } from 'pino';
 import { Registry } from 'prom-client';
 import { expect, test } from 'vitest';
 import type { HealthChecks } from '../../src/http/health.ts';
@@ -9,7 +10,12 @@ import { startTestApp } from '../support/app.ts';
 const healthy: HealthChecks = { database: async () => true, redis: async () => 'up', worker: 'up' };
 
 async function serve(
-  options: { health?: Partial<HealthChecks>; isReady?: () => boolean; port?: number } = {},
+  options: {
+    health?: Partial<HealthChecks>;
+    isReady?: () => boolean;
+    port?: number;
+    log?: Pick<Logger, 'error'>;
+  } = {},
 ) {
   const server = createHttpServer({
     host: '127.0.0.1',
@@ -18,6 +24,7 @@ async function serve(
     health: { ...healthy, ...options.health },
     metrics: new Registry(),
     isReady: options.isReady ?? (() => true),
+    log: options.log ?? pino({ level: 'silent' }),
   });
   await server.listen();
   return server;
@@ -135,4 +142,20 @@ test('a drain lets an answer finish', async () => {
   resolve(true);
   expect(await answer).toMatchObject({ status: 200 });
   await drained;
+});
+
+test.each<[string, () => void | Promise<void>]>([
+  [
+    'that throws',
+    () => {
+      throw new Error('of ours');
+    },
+  ],
+  ['that rejects', () => Promise.reject(new Error('of ours'))],
+])('a handler %s is a 500 that says nothing, and stands in the log', async (_, handle) => {
+  const logged: object[] = [];
+  await using server = await serve({ log: { error: (entry: object) => void logged.push(entry) } });
+  server.serve({ handle, completeSubscriptions() {} });
+  expect(await get(server, '/graphql')).toEqual({ status: 500, body: { error: 'The request failed.' } });
+  expect(logged).toEqual([{ err: new Error('of ours') }]);
 });

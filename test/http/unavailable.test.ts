@@ -66,6 +66,7 @@ test('a database that is out is UNAVAILABLE, over every kind of operation', asyn
       },
       metrics: metrics.registry,
       isReady: () => true,
+      log,
     }),
   );
   await server.listen();

@@ -1,5 +1,6 @@
 import { EventEmitter, once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import pino from 'pino';
 import { Registry } from 'prom-client';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { createHttpServer, type HttpServer } from '../../../src/http/server.ts';
@@ -24,6 +25,7 @@ beforeAll(async () => {
     health: { database: async () => true, redis: async () => 'up', worker: 'up' },
     metrics: new Registry(),
     isReady: () => true,
+    log: pino({ level: 'silent' }),
     patience: { headersMs: 300, requestMs: 600, stallMs, checkMs: 50 },
   });
   await server.listen();
