@@ -1,10 +1,8 @@
 import type { Logger } from 'pino';
-import { untilCancelled, withoutCancellation } from '../core/cancellation.ts';
 import type { Tenant } from '../core/model.ts';
 import type { Registry } from '../core/ports.ts';
 import type { Relay } from '../core/relay.ts';
 import type { TenantCache } from '../core/tenant-cache.ts';
-import { withinTime } from '../core/within-time.ts';
 import type { RedisServer } from '../redis/redis-connection.ts';
 import { type ChangeMessage, changeMessage, parseChangeMessage } from './change-message.ts';
 import { connectSharedMemory } from './shared-memory.ts';
@@ -103,7 +101,7 @@ export function createTenantCache(options: TenantCacheOptions): TenantCache & As
     return null;
   }
 
-  /** Reads for all who ask meanwhile: to its end, also when the first of them leaves. */
+  /** Reads for all who ask meanwhile. */
   function readOnce(
     running: Reads,
     key: string,
@@ -111,7 +109,7 @@ export function createTenantCache(options: TenantCacheOptions): TenantCache & As
   ): Promise<Tenant | null> {
     const joined = running.get(key);
     if (joined !== undefined) return joined;
-    const started = withoutCancellation(() => withinTime(() => read(key))).finally(() => {
+    const started = read(key).finally(() => {
       if (running.get(key) === started) running.delete(key);
     });
     running.set(key, started);
@@ -122,7 +120,7 @@ export function createTenantCache(options: TenantCacheOptions): TenantCache & As
     find(id) {
       const known = memory.find(id);
       onAnswer(known === undefined ? 'memory miss' : 'memory hit');
-      return known === undefined ? untilCancelled(readOnce(reads, id, read)) : known;
+      return known === undefined ? readOnce(reads, id, read) : known;
     },
     peek(id) {
       const known = memory.find(id);
@@ -132,8 +130,7 @@ export function createTenantCache(options: TenantCacheOptions): TenantCache & As
     findBySubdomain(subdomain) {
       const known = memory.findBySubdomain(subdomain);
       onAnswer(known === undefined ? 'memory miss' : 'memory hit');
-      if (known !== undefined) return known;
-      return untilCancelled(readOnce(readsBySubdomain, subdomain, readBySubdomain));
+      return known === undefined ? readOnce(readsBySubdomain, subdomain, readBySubdomain) : known;
     },
     outdate(tenantId, version) {
       const newest = version ?? unknownVersion;

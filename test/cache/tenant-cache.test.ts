@@ -89,9 +89,8 @@ describe('who asks', () => {
     const second = process.cache.find(id);
     await held.read;
     leaving.abort(new Error('gone'));
-    await expect(first).rejects.toThrow('gone');
     held.release();
-    expect(await second).toMatchObject({ id });
+    expect(await Promise.all([first, second])).toMatchObject([{ id }, { id }]);
   });
 
   test('after a change is not answered with what was read before it', async () => {
@@ -200,9 +199,8 @@ describe('a subdomain', () => {
     const second = process.cache.findBySubdomain(subdomain);
     await held.read;
     leaving.abort(new Error('gone'));
-    await expect(first).rejects.toThrow('gone');
     held.release();
-    expect(await second).toMatchObject({ id });
+    expect(await Promise.all([first, second])).toMatchObject([{ id }, { id }]);
   });
 
   test('that has gone to another tenant answers with that one', async () => {

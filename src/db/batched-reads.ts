@@ -1,0 +1,67 @@
+import { withoutCancellation } from '../core/cancellation.ts';
+import { withinTime } from '../core/within-time.ts';
+
+export interface BatchedReadsOptions<Value> {
+  /** Reads on their way at once, at most. */
+  readonly atOnce: number;
+  /** Keys of one read, at most. */
+  readonly size: number;
+  /** What is there, by its key. */
+  readonly read: (keys: readonly string[]) => Promise<ReadonlyMap<string, Value>>;
+}
+
+interface Asked<Value> {
+  readonly key: string;
+  resolve(value: Value | null): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * Reads for everybody who asks in one turn of the event loop, and for those who have to wait until there is room for
+ * another read, by one read: each sees what was committed before it asked. It goes on to its end, also when one of them
+ * leaves, or until it has taken as long as a read may.
+ * @returns what is there by a key, or null; it throws what the read throws, and `UnavailableError` when that took too long
+ */
+export function createBatchedReads<Value>({
+  atOnce,
+  size,
+  read,
+}: BatchedReadsOptions<Value>): (key: string) => Promise<Value | null> {
+  let waiting: Asked<Value>[] = [];
+  let running = 0;
+  let isPlanned = false;
+
+  function plan(): void {
+    if (isPlanned || running >= atOnce || waiting.length === 0) return;
+    isPlanned = true;
+    setImmediate(begin);
+  }
+
+  function begin(): void {
+    isPlanned = false;
+    const batch = waiting.slice(0, size);
+    waiting = waiting.slice(size);
+    running += 1;
+    readAll(batch).finally(() => {
+      running -= 1;
+      plan();
+    });
+    plan();
+  }
+
+  async function readAll(batch: readonly Asked<Value>[]): Promise<void> {
+    try {
+      const keys = batch.map(({ key }) => key);
+      const found = await withoutCancellation(() => withinTime(() => read(keys)));
+      for (const { key, resolve } of batch) resolve(found.get(key) ?? null);
+    } catch (error) {
+      for (const { reject } of batch) reject(error);
+    }
+  }
+
+  return (key) =>
+    new Promise((resolve, reject) => {
+      waiting.push({ key, resolve, reject });
+      plan();
+    });
+}
