@@ -24,12 +24,17 @@ export interface Registry {
    * @throws {IdempotencyKeyUsedError} when another request with the key came first
    */
   create(tenant: NewTenant): Promise<StartedOperation>;
-  /** The tenant as it is now, live or deleted. */
+  /** The tenant as it is now, live or deleted. Reads to the end, also for somebody who leaves: others wait with him. */
   find(id: string): Promise<Tenant | null>;
-  /** The live tenant with this subdomain, as it is now. */
+  /** The live tenant with this subdomain, as it is now, in the same way. */
   findBySubdomain(subdomain: string): Promise<Tenant | null>;
-  /** `selection` names the relations that the caller's API layer wants along; it is opaque here. */
-  list(query: TenantQuery, selection: object): Promise<Tenant[]>;
+  /**
+   * A page of tenants. `selection` names what the caller's API layer wants of them beside their columns and the newest
+   * operations, and is opaque here; null: nothing.
+   */
+  list(query: TenantQuery, selection: object | null): Promise<TenantPage>;
+  /** What {@link TenantPage.revision} would be now. */
+  revision(query: TenantQuery): Promise<string>;
   findOperation(id: string): Promise<Operation | null>;
   listOperations(tenantId: string, page: Page, selection: object): Promise<Operation[]>;
   findIdempotencyKey(subject: string, key: string): Promise<{ inputHash: string; tenantId: string } | null>;
@@ -97,6 +102,16 @@ export interface Page {
 export interface TenantQuery extends Page {
   readonly filter: TenantFilter;
   readonly order: TenantOrder;
+}
+
+export interface TenantPage {
+  /** Without a selection each has its newest operation with it, of the same snapshot, as `operation`. */
+  readonly tenants: Tenant[];
+  /**
+   * The same text for the same query as long as the page holds the same tenants, with the same operations, in the same
+   * state; null when it was not only made of these.
+   */
+  readonly revision: string | null;
 }
 
 /** A place in the history of all tenants. */

@@ -1,11 +1,11 @@
 import { NotFoundError } from './errors.ts';
 import type { DeletedFilter, Tenant } from './model.ts';
-import type { Registry, TenantQuery } from './ports.ts';
+import type { Registry, TenantPage, TenantQuery } from './ports.ts';
 import type { TenantCache } from './tenant-cache.ts';
 import { isUuid, parse, tenantFilter, uuid } from './validation.ts';
 
 export interface TenantReadsOptions {
-  readonly registry: Pick<Registry, 'list'>;
+  readonly registry: Pick<Registry, 'list' | 'revision'>;
   readonly cache: Pick<TenantCache, 'find' | 'peek' | 'findBySubdomain'>;
 }
 
@@ -31,12 +31,21 @@ export function createTenantReads({ registry, cache }: TenantReadsOptions) {
     return /^[a-z0-9-]{1,63}$/i.test(trimmed) ? cache.findBySubdomain(trimmed.toLowerCase()) : null;
   }
 
-  /** @throws {ValidationError} for a filter that breaks a rule */
-  async function list(query: TenantQuery, selection: object = {}): Promise<Tenant[]> {
-    return registry.list({ ...query, filter: parse(tenantFilter, query.filter) }, selection);
+  /** A page, as {@link Registry.list} has it. @throws {ValidationError} for a filter that breaks a rule */
+  async function list(query: TenantQuery, selection: object | null = null): Promise<TenantPage> {
+    return registry.list(checked(query), selection);
   }
 
-  return { find, get, peek: cache.peek, findBySubdomain, list };
+  /** The revision that the page has now. @throws {ValidationError} for a filter that breaks a rule */
+  async function revision(query: TenantQuery): Promise<string> {
+    return registry.revision(checked(query));
+  }
+
+  return { find, get, peek: cache.peek, findBySubdomain, list, revision };
+}
+
+function checked(query: TenantQuery): TenantQuery {
+  return { ...query, filter: parse(tenantFilter, query.filter) };
 }
 
 function isShown({ deletedAt }: Tenant, deleted: DeletedFilter): boolean {

@@ -1,15 +1,15 @@
 import type pg from 'pg';
-import type { DeletedFilter } from '../core/model.ts';
+import type { Tenant } from '../core/model.ts';
 import type { Registry } from '../core/ports.ts';
-import type { Prisma } from '../generated/prisma/client.ts';
 import { createTenant } from './create-tenant.ts';
 import { lostToAnother, reachingDatabase } from './errors.ts';
 import { createTenantLookup } from './find-tenant.ts';
 import type { KeyRing } from './key-ring.ts';
 import { liveOrDeleted } from './middleware/soft-delete.ts';
+import { operationPage } from './operation-page.ts';
 import type { RegistryClient } from './prisma-client.ts';
 import { createRegistryTransaction } from './registry-transaction.ts';
-import { operationPage, tenantPage } from './tenant-queries.ts';
+import { createTenantPages } from './tenant-page.ts';
 
 export interface RegistryOptions {
   readonly client: RegistryClient;
@@ -22,15 +22,27 @@ const attempts = 3;
 
 /** The registry on PostgreSQL: Prisma with its extensions, and plain SQL where one statement does it all. */
 export function createRegistry({ client, pool, keyRing }: RegistryOptions): Registry {
+  const pages = createTenantPages(pool, keyRing);
+
+  /** The same tenants in the same order, with what is selected; none is ever removed. */
+  async function selected(tenants: readonly Tenant[], selection: object): Promise<Tenant[]> {
+    const ids = tenants.map(({ id }) => id);
+    const rows = await reachingDatabase(() =>
+      client.tenant.findMany({ ...selection, where: { AND: [{ id: { in: ids } }, liveOrDeleted] } }),
+    );
+    const byId = new Map(rows.map((row) => [row.id, row]));
+    return ids.map((id) => byId.get(id)).filter((row) => row !== undefined);
+  }
+
   return {
     create: (tenant) => reachingDatabase(() => createTenant(pool, keyRing, tenant)),
     ...createTenantLookup(pool),
-    list: (query, selection) =>
-      reachingDatabase(() => {
-        const { where, ...page } = tenantPage(query);
-        const shown = visibility(query.filter.deleted ?? 'EXCLUDE');
-        return client.tenant.findMany({ ...selection, ...page, where: { AND: [...where.AND, shown] } });
-      }),
+    async list(query, selection) {
+      const page = await pages.read(query);
+      if (selection === null) return page;
+      return { tenants: await selected(page.tenants, selection), revision: null };
+    },
+    revision: pages.revision,
     findOperation: (id) => reachingDatabase(() => client.operation.findFirst({ where: { id } })),
     listOperations: (tenantId, page, selection) =>
       reachingDatabase(() => client.operation.findMany({ ...selection, ...operationPage(tenantId, page) })),
@@ -64,17 +76,5 @@ async function repeating<T>(transaction: () => Promise<T>): Promise<T> {
     } catch (error) {
       if (attempt === attempts || !lostToAnother(error)) throw error;
     }
-  }
-}
-
-/** Live tenants are what the client shows unless the question decides about `deletedAt`. */
-function visibility(deleted: DeletedFilter): Prisma.TenantWhereInput {
-  switch (deleted) {
-    case 'EXCLUDE':
-      return {};
-    case 'INCLUDE':
-      return { AND: [liveOrDeleted] };
-    case 'ONLY':
-      return { deletedAt: { not: null } };
   }
 }

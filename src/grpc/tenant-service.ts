@@ -86,7 +86,7 @@ export function createTenantService({ tenants, operations, watch }: Core, { unar
     const { size, ...query } = tenantPage(request);
     if ((query.filter.deleted ?? 'EXCLUDE') !== 'EXCLUDE')
       requireRole(actor, 'admin', 'To see deleted tenants');
-    const rows = await tenants.list(query);
+    const { tenants: rows } = await tenants.list(query);
     const page = rows.slice(0, size);
     const last = rows.length > size ? page.at(-1) : undefined;
     return {

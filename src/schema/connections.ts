@@ -7,6 +7,7 @@ import { ValidationError } from '../core/errors.ts';
 import type { Operation, Tenant } from '../core/model.ts';
 import type { AuditFilter, TenantFilter } from '../core/validation.ts';
 import type { GraphqlContext } from './context.ts';
+import { selects } from './selected-fields.ts';
 
 /** How many items a page has when the caller does not say. */
 export const defaultSize = 20;
@@ -38,8 +39,8 @@ export async function tenantsConnection(
   const selection = queryFromInfo({ context, info, typeName: 'Tenant', paths: itemPaths });
   const connection = await resolveCursorConnection<Promise<Tenant[]>>(
     { args, defaultSize, maxSize, toCursor: (tenant) => tenantCursor(tenant, order.field) },
-    ({ after, before, limit, inverted }) =>
-      context.core.tenants.list(
+    async ({ after, before, limit, inverted }) => {
+      const { tenants } = await context.core.tenants.list(
         {
           filter,
           order,
@@ -48,10 +49,29 @@ export async function tenantsConnection(
           limit,
           inverted,
         },
-        selection,
-      ),
+        comesAlong(selection, info) ? null : selection,
+      );
+      return tenants;
+    },
   );
   return withoutEmptyCursors(connection);
+}
+
+/**
+ * Whether pages of tenants have what is selected of them anyway: their columns without the contact's, and the newest
+ * operations'. The plugin's query names relations alone.
+ */
+function comesAlong({ include = {}, ...others }: Selection, info: GraphQLResolveInfo): boolean {
+  const { operation = true, ...relations } = include;
+  return (
+    operation === true &&
+    [others, relations].every((more) => Object.keys(more).length === 0) &&
+    !selects(info, 'contactEmail')
+  );
+}
+
+interface Selection {
+  readonly include?: Readonly<Record<string, unknown>> | undefined;
 }
 
 /** A page of one tenant's operations, oldest first. @throws {ValidationError} for a cursor of another list */

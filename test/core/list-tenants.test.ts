@@ -49,8 +49,12 @@ afterAll(() => app?.[Symbol.asyncDispose]());
 const byCreation: TenantOrder = { field: 'CREATED_AT', direction: 'ASC' };
 const whole: Page = { after: null, before: null, limit: 100, inverted: false };
 
-function list(filter: TenantFilter, order = byCreation, page: Partial<typeof whole> = {}): Promise<Tenant[]> {
-  return app.core.tenants.list({ ...whole, ...page, filter, order });
+async function list(
+  filter: TenantFilter,
+  order = byCreation,
+  page: Partial<typeof whole> = {},
+): Promise<Tenant[]> {
+  return (await app.core.tenants.list({ ...whole, ...page, filter, order })).tenants;
 }
 
 async function namesOf(filter: TenantFilter): Promise<string[]> {

@@ -90,7 +90,7 @@ test('beside replicas that write under the former and the next key a rotation lo
     const [id, { contactEmail } = { contactEmail: '' }] = [...written].at(-1) ?? [];
     const page = { after: null, before: null, limit: 2, inverted: false };
     const order = { field: 'CREATED_AT', direction: 'ASC' } as const;
-    const tenants = await ahead.core.tenants.list({ filter: { contactEmail }, order, ...page });
+    const { tenants } = await ahead.core.tenants.list({ filter: { contactEmail }, order, ...page });
     expect(tenants.map((tenant) => tenant.id)).toEqual([id]);
   }
 });

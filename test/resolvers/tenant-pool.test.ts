@@ -62,7 +62,7 @@ test.each(['viewer', 'editor'] as const)(
   },
 );
 
-test('the leases of a page of a hundred tenants are counted in as many statements as those of one, and as none', async () => {
+test('the leases of a page of a hundred tenants are counted in as many statements as those of one, one more than none', async () => {
   const principal = actor('admin', 'test');
   for (let number = 2; number < 100; number++) await app.core.tenants.create(principal, newTenant());
   const page = (first: number, fields: string) =>
@@ -78,5 +78,5 @@ test('the leases of a page of a hundred tenants are counted in as many statement
   await page(100, pool);
   const plain = await page(1, 'name');
   expect(plain).toBeGreaterThan(0);
-  expect([await page(1, pool), await page(100, pool)]).toEqual([plain, plain]);
+  expect([await page(1, pool), await page(100, pool)]).toEqual([plain + 1, plain + 1]);
 });
