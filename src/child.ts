@@ -4,12 +4,14 @@ import { unpackConfig } from './config/packed-config.ts';
 import { createLog } from './log.ts';
 import { joinFirstProcess } from './processes/siblings.ts';
 import { usualTimings } from './timings.ts';
+import { settleV8 } from './v8-settings.ts';
 
 // One of several processes that serve. src/processes.ts starts it; nobody else does.
 
 // A Ctrl-C, and who ends a whole group, reach this process too: when it ends is for the first one to say.
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => {});
 
+settleV8();
 await runCommand(async () => {
   const first = joinFirstProcess();
   const config = unpackConfig(await first.config);

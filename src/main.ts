@@ -4,12 +4,14 @@ import { runCommand } from './command.ts';
 import { type Invocation, readInvocation } from './config.ts';
 import { createLog } from './log.ts';
 import { createProcesses } from './processes.ts';
+import { settleV8 } from './v8-settings.ts';
 
 /** A Ctrl-C reaches the process twice, from the terminal and from npm: only a later one means "now". */
 const secondSignalMs = 1_000;
 /** A start or a drain that is not over this long after the first signal never will be. */
 const stuckMs = 30_000;
 
+settleV8();
 await runCommand(async () => {
   const invocation = readInvocation(process.argv.slice(2), process.env);
   if (invocation.kind === 'serve') await serve(invocation);

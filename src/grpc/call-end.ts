@@ -53,8 +53,7 @@ export class CallEnd implements Disposable {
 
   /** Ends when the call lasts for as long as the limits do. */
   within(limits: Timeouts): void {
-    limits.start(this.#expired);
-    this.#timers.push({ [Symbol.dispose]: () => limits.stop(this.#expired) });
+    this.#timers.push(limits.start(this.#expired));
   }
 
   /** Ends when the caller's token or certificate expires, at `time` in milliseconds since 1970. */

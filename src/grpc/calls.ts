@@ -31,6 +31,33 @@ export interface CallContext {
   readonly signal: AbortSignal;
 }
 
+/** The context of one call. Most do not need all of it, so it is found out when it is asked for. */
+class LazyContext implements CallContext {
+  #actor: Actor | undefined;
+  readonly #call: IncomingCall<unknown>;
+  readonly #caller: Caller;
+  readonly #ended: CallEnd;
+
+  constructor(call: IncomingCall<unknown>, caller: Caller, ended: CallEnd) {
+    this.#call = call;
+    this.#caller = caller;
+    this.#ended = ended;
+  }
+
+  get actor(): Actor {
+    this.#actor ??= { ...this.#caller, ...originOfPeer(this.#call.getPeer()) };
+    return this.#actor;
+  }
+
+  get metadata(): Metadata {
+    return this.#call.metadata;
+  }
+
+  get signal(): AbortSignal {
+    return this.#ended.signal;
+  }
+}
+
 /** A unary call or a server stream, its request received. */
 type IncomingCall<Request> = EndingCall &
   Pick<
@@ -121,8 +148,9 @@ export function createCalls({
     // A stream lasts as long as its token; a unary call that was let in in time is answered.
     if (isStream) ended.expireAt(caller.expiresAt);
     // 4. Have they asked for too much of late, or have they too many streams?
-    using _ = caller === nobody ? null : await allowed(caller, call.request, objects, isStream);
-    const context = contextOf(call, caller, ended);
+    if (caller !== nobody) await spend(caller, call.request, objects);
+    const close = isStream && caller !== nobody ? allowance.openStream(caller) : null;
+    const context = new LazyContext(call, caller, ended);
     try {
       // 5. May they?
       admit(path, caller);
@@ -133,19 +161,18 @@ export function createCalls({
       const attempt = attemptOf(path, call.request);
       if (attempt !== null) await audit.refused(context.actor, attempt, codeOf(error));
       throw error;
+    } finally {
+      close?.();
     }
   }
 
-  /** Counts the call, and holds the place of a stream. What cannot be read counts, too. @throws {LimitExceededError} */
-  async function allowed<Request>(
+  /** Counts the call. What cannot be read counts, too. @throws {LimitExceededError} */
+  function spend<Request>(
     caller: Caller,
     request: Request | UnreadableRequest,
     objects: (request: Request) => number,
-    isStream: boolean,
-  ): Promise<Disposable> {
-    await allowance.spend(caller, request instanceof UnreadableRequest ? 1 : objects(request));
-    const close = isStream ? allowance.openStream(caller) : () => {};
-    return { [Symbol.dispose]: close };
+  ): Promise<void> {
+    return allowance.spend(caller, request instanceof UnreadableRequest ? 1 : objects(request));
   }
 
   /** A handler of unary calls; `objects` is how many a request asks for, at most. */
@@ -186,18 +213,3 @@ export function createCalls({
 }
 
 const one = () => 1;
-
-/** Where a call comes from, and its signal, are found out when they are asked for: most calls do not need them. */
-function contextOf(call: IncomingCall<unknown>, caller: Caller, ended: CallEnd): CallContext {
-  let actor: Actor | undefined;
-  return {
-    get actor() {
-      actor ??= { ...caller, ...originOfPeer(call.getPeer()) };
-      return actor;
-    },
-    metadata: call.metadata,
-    get signal() {
-      return ended.signal;
-    },
-  };
-}

@@ -12,6 +12,7 @@ import { createConnectionPoolService } from './connection-pool-service.ts';
 import { serverCredentials } from './credentials.ts';
 import { createDescriptorIndex } from './descriptor-index.ts';
 import { createHealthService, createServing } from './health-service.ts';
+import { letGo } from './let-go.ts';
 import { createCallMetrics } from './metrics.ts';
 import { createReflectionService, reflectionServices } from './reflection-service.ts';
 import { tolerant } from './requests.ts';
@@ -109,7 +110,7 @@ export async function createGrpcServer({
   const server = new Server({
     ...options,
     'grpc.max_connection_age_ms': connectionAgeMs,
-    interceptors: [refuseSlowRequests(requestArrivalMs)],
+    interceptors: [refuseSlowRequests(requestArrivalMs), letGo],
   });
   server.addService(tolerant(tenantService), createTenantService(core, calls));
   server.addService(tolerant(ConnectionPoolServiceService), createConnectionPoolService(core, calls));

@@ -1,4 +1,3 @@
-import { Duplex } from 'node:stream';
 import {
   type ServerInterceptingCall,
   type ServerInterceptingCallInterface,
@@ -6,6 +5,7 @@ import {
   status,
 } from '@grpc/grpc-js';
 import { Timeouts } from '../core/timeouts.ts';
+import { streamOf } from './stream-of.ts';
 
 /**
  * Ends calls whose request does not come, `limitMs` milliseconds after their metadata: nobody has been asked who they are
@@ -20,21 +20,22 @@ export function refuseSlowRequests(limitMs: number): ServerInterceptor {
     const start = call.start.bind(call);
     const late = () => call.sendStatus({ code: status.DEADLINE_EXCEEDED, details });
     let received = false;
+    let arrival: Disposable | undefined;
     call.start = (listener) =>
       start({
         onReceiveMetadata(metadata) {
-          arrivals.start(late);
+          arrival = arrivals.start(late);
           listener.onReceiveMetadata(metadata);
         },
         onReceiveMessage: (message) => listener.onReceiveMessage(message),
         onReceiveHalfClose() {
           received = true;
-          arrivals.stop(late);
+          arrival?.[Symbol.dispose]();
           listener.onReceiveHalfClose();
         },
         // Also after a status, once it is on its way.
         onCancel() {
-          arrivals.stop(late);
+          arrival?.[Symbol.dispose]();
           if (!received) resetStream(call);
           listener.onCancel();
         },
@@ -50,9 +51,9 @@ export function refuseSlowRequests(limitMs: number): ServerInterceptor {
 
 /**
  * Ends the HTTP/2 stream behind what was written to it: RST_STREAM with NO_ERROR asks a client that was answered to stop
- * sending (RFC 9113, section 8.1). grpc-js does not, and keeps the stream to itself, in a field that its types hide.
+ * sending (RFC 9113, section 8.1). grpc-js does not.
  */
 function resetStream(call: ServerInterceptingCallInterface): void {
-  const stream: unknown = Reflect.get(call, 'stream');
-  if (stream instanceof Duplex) setImmediate(() => stream.destroy());
+  const stream = streamOf(call);
+  if (stream !== null) setImmediate(() => stream.destroy());
 }
