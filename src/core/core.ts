@@ -15,8 +15,8 @@ export interface Core {
 }
 
 /**
- * Who sends this `authorization` header.
+ * Who sends this `authorization` header; at once when that is known.
  * @throws {UnauthenticatedError} when there is none, or it is not to be believed
  * @throws {KeysUnavailableError} when that cannot be found out now
  */
-export type Authenticate = (authorization: string | undefined) => Promise<Caller>;
+export type Authenticate = (authorization: string | undefined) => Caller | Promise<Caller>;

@@ -27,7 +27,10 @@ const claims = z.object({
  * Decides who sends an `authorization` header; one rule for both listeners. What is wrong with a token is said without
  * repeating the token.
  */
-export function createAuthenticate(mode: AuthenticationMode, log: Pick<Logger, 'warn'>): Authenticate {
+export function createAuthenticate(
+  mode: AuthenticationMode,
+  log: Pick<Logger, 'warn'>,
+): (...args: Parameters<Authenticate>) => Promise<Caller> {
   if (mode.kind === 'none') return async () => everybody;
   const verify = createTokenVerifier(mode, log);
   return async (authorization) => {

@@ -22,6 +22,7 @@ import { useRequestLimits } from './plugins/request-limits.ts';
 import { createSubscriptions } from './plugins/subscriptions.ts';
 import { type TrustedDocuments, useTrustedDocuments } from './plugins/trusted-documents.ts';
 import { createShortPath, type Handler } from './short-path.ts';
+import { createTimeLimit } from './time-limit.ts';
 
 export interface GraphqlOptions {
   readonly schema: GraphQLSchema;
@@ -62,12 +63,13 @@ export function createGraphqlHandler(options: GraphqlOptions): GraphqlHandler {
   const { schema, context, authenticate, countObjects, allowance, metrics, log } = options;
   const { corsOrigins, graphiql, introspection, trustedDocuments } = options;
   const mask = createMask(log);
+  const withinLimit = createTimeLimit(options.requestLimitMs);
   const subscriptions = createSubscriptions({
     active: metrics.subscriptions,
     allowance,
     mask,
     context,
-    requestLimitMs: options.requestLimitMs,
+    withinLimit,
   });
   const hotQueries = createHotQueries();
 
@@ -83,7 +85,7 @@ export function createGraphqlHandler(options: GraphqlOptions): GraphqlHandler {
       useDocumentLimits({ introspection }), // before parsing and validating, which cost the more the larger it is
       useObjectLimits(countObjects, allowance), // before anything runs
       useLogging(log), // knows the principal
-      useCancellation(options.requestLimitMs), // everything inside belongs to the request's signal
+      useCancellation(withinLimit), // everything inside belongs to the request's signal
       subscriptions.plugin, // runs subscriptions in Yoga's place
       hotQueries.plugin, // what comes here is worth remembering
       useErrorMasking(mask), // sees every result last, also those of refusals above
@@ -123,7 +125,7 @@ export function createGraphqlHandler(options: GraphqlOptions): GraphqlHandler {
       metrics,
       mask,
       log,
-      requestLimitMs: options.requestLimitMs,
+      withinLimit,
       distinguishes: { origins: corsOrigins.length > 0, browsers: trustedDocuments !== null },
       fetchAPI: yoga.fetchAPI,
       otherwise: (request, response) =>

@@ -58,9 +58,21 @@ export function plainMediaType(
 /** The whole body; null when the client went away before its end. Node holds it to the length that its headers say. */
 export function readBody(request: IncomingMessage): Promise<Buffer | null> {
   return new Promise((resolve) => {
+    // A body that came in one packet with its headers is there then. To take it costs a fraction of what the events of a
+    // stream do, and all requests that came at once are answered one after the other, in few turns.
+    setImmediate(() => {
+      const whole: Buffer | null = request.complete ? request.read() : null;
+      resolve(whole ?? gatherBody(request));
+    });
+  });
+}
+
+function gatherBody(request: IncomingMessage): Promise<Buffer | null> {
+  return new Promise((resolve) => {
+    if (request.destroyed) resolve(null);
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
-    request.on('end', () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)));
+    request.on('end', () => resolve(Buffer.concat(chunks)));
     request.on('close', () => resolve(null));
     // `close` follows.
     request.on('error', () => {});

@@ -1,72 +1,115 @@
 import { LRUCache } from 'lru-cache';
 import type { Actor, Caller, Role, Tenant } from '../core/model.ts';
+import type { TenantQuery } from '../core/ports.ts';
 import type { Tenants } from '../core/tenants.ts';
 import type { GraphqlContext } from '../schema/context.ts';
 import type { HotQuery } from './hot-queries.ts';
+import type { Variables } from './plain-request.ts';
 
-/** As many answers are remembered for each role, and none whose request and text together are longer. */
+/** As many answers are remembered for each role, and as many characters of them with their requests. */
 const maxAnswers = 10_000;
-const maxLength = 4_096;
+const maxCharacters = 16 * 1024 * 1024;
+/** A longer body, and a longer answer, is not remembered, characters. */
+const maxBody = 4_096;
+const maxText = 64 * 1024;
+/**
+ * How long an answer with a page is remembered, milliseconds: a standby that takes over from its server may give out the
+ * numbers of transactions once more by which pages are known again.
+ */
+const pagesMs = 60_000;
 
-/** What a query was answered. */
-export interface RememberedAnswer {
+/** A query with what it counts and is given. */
+export interface Task {
   readonly query: HotQuery;
   /** How many objects it counts. */
   readonly objects: number;
+  readonly variables: Variables;
+}
+
+/** An answer, and what it was made of. */
+export interface RememberedAnswer extends Task {
   readonly text: string;
+  readonly tenants: readonly Tenant[];
+  readonly pages: readonly RememberedPage[];
+}
+
+interface RememberedPage {
+  readonly query: TenantQuery;
+  readonly revision: string;
 }
 
 /** An execution of which it is known what it was made of. */
 export interface Observation {
   readonly context: GraphqlContext;
-  /** Remembers its answer, if that was made of nothing but tenants that are remembered themselves. */
-  remember(answer: RememberedAnswer): void;
-}
-
-interface Entry extends RememberedAnswer {
-  readonly madeOf: readonly Tenant[];
+  /** Remembers its answer, if that was made of nothing but what is known again. */
+  remember(task: Task, text: string): void;
 }
 
 /**
- * Answers to queries, by the role that asked and the whole body of the request. An answer that was made of remembered
- * tenants alone is made again as long as each of them is remembered: the cache answers with the same object until it
- * has changed. So an answer is never older than what the cache knows. What else an execution has looked at is
- * observed; one that looked at anything but single tenants and the role is not remembered.
+ * Answers to queries, by the role that asked and the whole body of the request. One that was made of remembered tenants
+ * and of pages of tenants alone would be the same if it were made again, as long as the cache answers with the same
+ * objects, and the database says that the pages have the same revisions: it is as fresh as a new one. What else an
+ * execution looks at is observed; one that looked at anything but single tenants, pages of them, and the role, is not
+ * remembered.
  */
 export function createRememberedAnswers(base: Omit<GraphqlContext, 'principal'>) {
   const { tenants } = base.core;
-  const answers: Record<Role, LRUCache<string, Entry>> = {
-    viewer: new LRUCache({ max: maxAnswers }),
-    editor: new LRUCache({ max: maxAnswers }),
-    admin: new LRUCache({ max: maxAnswers }),
+  const answers: Record<Role, LRUCache<string, RememberedAnswer>> = {
+    viewer: createAnswers(),
+    editor: createAnswers(),
+    admin: createAnswers(),
   };
+  /** Bodies that came once: what is not asked again is not worth observing. */
+  const once = new LRUCache<string, true>({
+    max: maxAnswers,
+    maxSize: maxCharacters,
+    sizeCalculation: (_, body) => body.length,
+  });
   /** Queries that look at something else each time. */
   const elsewhere = new WeakSet<HotQuery>();
 
   return {
-    /** The answer as it would be made now; null when it has to be made. */
+    /** The answer, which is the one that would be made now if {@link isCurrent} says so of its pages; null without one. */
     find(role: Role, body: string): RememberedAnswer | null {
       const entry = answers[role].get(body);
       if (entry === undefined) return null;
-      return entry.madeOf.every((tenant) => tenants.peek(tenant.id) === tenant) ? entry : null;
+      return entry.tenants.every((tenant) => tenants.peek(tenant.id) === tenant) ? entry : null;
+    },
+
+    /** Whether all pages of an answer are as they were. @throws {UnavailableError} when that cannot be found out */
+    async isCurrent({ pages }: RememberedAnswer): Promise<boolean> {
+      const revisions = await Promise.all(pages.map(({ query }) => tenants.revision(query)));
+      return pages.every(({ revision }, index) => revision === revisions[index]);
     },
 
     /** What to execute a query with; null when it is not worth observing. */
     observe(query: HotQuery, principal: Actor & Caller, body: string): Observation | null {
-      if (elsewhere.has(query) || body.length > maxLength) return null;
-      const madeOf: Tenant[] = [];
+      if (elsewhere.has(query) || body.length > maxBody) return null;
+      if (!once.has(body)) {
+        once.set(body, true);
+        return null;
+      }
+      const found: Tenant[] = [];
+      const pages: RememberedPage[] = [];
       let isLasting = true;
       const look = () => {
         elsewhere.add(query);
       };
       const find: Tenants['find'] = async (id, deleted) => {
         const tenant = await tenants.find(id, deleted);
-        if (tenant !== null && tenants.peek(tenant.id) === tenant) madeOf.push(tenant);
+        if (tenant !== null && tenants.peek(tenant.id) === tenant) found.push(tenant);
         else isLasting = false;
         return tenant;
       };
+      const list: Tenants['list'] = async (query, selection) => {
+        const page = await tenants.list(query, selection);
+        // An address is kept nowhere in the clear, not even as what was asked for.
+        if (page.revision === null || query.filter.contactEmail != null) isLasting = false;
+        else pages.push({ query, revision: page.revision });
+        return page;
+      };
       const core = noting(
-        { ...base.core, tenants: noting({ ...tenants, find }, ['find'], look) },
+        { ...base.core, tenants: noting({ ...tenants, find, list }, ['find', 'list'], look) },
         ['tenants'],
         look,
       );
@@ -76,13 +119,22 @@ export function createRememberedAnswers(base: Omit<GraphqlContext, 'principal'>)
           ['core', 'principal'],
           look,
         ),
-        remember(answer) {
-          if (elsewhere.has(query) || !isLasting || body.length + answer.text.length > maxLength) return;
-          answers[principal.role].set(body, { ...answer, madeOf });
+        remember(task, text) {
+          if (elsewhere.has(query) || !isLasting || text.length > maxText) return;
+          const ttl = pages.length > 0 ? pagesMs : 0;
+          answers[principal.role].set(body, { ...task, text, tenants: found, pages }, { ttl });
         },
       };
     },
   };
+}
+
+function createAnswers(): LRUCache<string, RememberedAnswer> {
+  return new LRUCache({
+    max: maxAnswers,
+    maxSize: maxCharacters,
+    sizeCalculation: ({ text }, body) => body.length + text.length,
+  });
 }
 
 /** The object, which notes when somebody looks at another member of it than those named. */

@@ -24,7 +24,7 @@ export function rememberCallers(authenticate: Authenticate, now: () => number = 
     return caller;
   }
 
-  return async (authorization) => {
+  return (authorization) => {
     const entry = authorization === undefined ? undefined : known.get(authorization);
     return entry !== undefined && now() < entry.until ? entry.caller : ask(authorization);
   };

@@ -26,8 +26,8 @@ import type { Mask } from './plugins/error-masking.ts';
 import { logOperation } from './plugins/logging.ts';
 import { outcomeOf } from './plugins/metrics.ts';
 import { maxObjects } from './plugins/object-limits.ts';
-import { createRememberedAnswers } from './remembered-answers.ts';
-import { withinLimit } from './time-limit.ts';
+import { createRememberedAnswers, type RememberedAnswer, type Task } from './remembered-answers.ts';
+import type { WithinLimit } from './time-limit.ts';
 
 export interface ShortPathOptions {
   readonly schema: GraphQLSchema;
@@ -39,7 +39,7 @@ export interface ShortPathOptions {
   readonly metrics: Pick<GraphqlMetrics, 'duration'>;
   readonly mask: Mask;
   readonly log: Logger;
-  readonly requestLimitMs: number;
+  readonly withinLimit: WithinLimit;
   readonly distinguishes: Distinctions;
   readonly fetchAPI: FetchAPI;
   /** Answers all other requests; what was read of one already stands in its `body`. */
@@ -77,11 +77,8 @@ export function createShortPath(options: ShortPathOptions): Handler {
   }
 
   /** The answer's text, or a result with errors. Never rejects. */
-  async function run(
-    { query, objects, variables }: Task,
-    principal: Actor & Caller,
-    body: string,
-  ): Promise<string | ExecutionResult> {
+  async function run(task: Task, principal: Actor & Caller, body: string): Promise<string | ExecutionResult> {
+    const { query, variables } = task;
     const observation = answers.observe(query, principal, body);
     try {
       // What Yoga executes with, so that errors are the same.
@@ -94,10 +91,29 @@ export function createShortPath(options: ShortPathOptions): Handler {
       if (isAsyncIterable(result)) throw new TypeError('a query answers once');
       if (result.errors !== undefined) return result;
       const text = JSON.stringify(result);
-      observation?.remember({ query, objects, text });
+      observation?.remember(task, text);
       return text;
     } catch (error) {
       return { errors: [new GraphQLError('The query failed.', { originalError: asError(error) })] };
+    }
+  }
+
+  /** What is remembered, where that is what would be answered now; what cannot be found out, execution runs into as well. */
+  async function runAgain(
+    known: RememberedAnswer,
+    principal: Actor & Caller,
+    body: string,
+  ): Promise<string | ExecutionResult> {
+    const isCurrent = await answers.isCurrent(known).catch(() => false);
+    return isCurrent ? known.text : run(known, principal, body);
+  }
+
+  async function callerOf(authorization: string | undefined): Promise<Caller | null> {
+    try {
+      return await authenticate(authorization);
+    } catch {
+      // Yoga says why.
+      return null;
     }
   }
 
@@ -123,7 +139,7 @@ export function createShortPath(options: ShortPathOptions): Handler {
     if (bytes === null) return;
     const started = performance.now();
     const body = bytes.toString();
-    const caller = await authenticate(request.headers.authorization).catch(() => null);
+    const caller = await callerOf(request.headers.authorization);
     const known = caller && answers.find(caller.role, body);
     const parsed = known ? null : parseJson(body);
     const task = known ?? taskOf(paramsOf(parsed));
@@ -131,19 +147,20 @@ export function createShortPath(options: ShortPathOptions): Handler {
       return otherwise(Object.assign(request, { body: isRead(parsed) ? parsed : unread(bytes) }), response);
     }
 
-    const { query, objects } = task;
-    const refusal = await refusalOf(allowance.spend(caller, objects));
+    const refusal = await refusalOf(allowance.spend(caller, task.objects));
     logOperation(options.log, 'a GraphQL operation runs', {
-      document: query.document,
+      document: task.query.document,
       contextValue: { principal: caller },
     });
     let answer: string | ExecutionResult;
     if (refusal !== null) answer = { errors: [refusal] };
-    else if ('text' in task) answer = task.text;
+    else if (known?.pages.length === 0) answer = known.text;
     else {
       const principal = { ...caller, ...originOf('GRAPHQL', request.socket.remoteAddress) };
       const signal = () => closing(response);
-      answer = await withinLimit(options.requestLimitMs, signal, () => run(task, principal, body));
+      answer = await options.withinLimit(signal, () =>
+        known === null ? run(task, principal, body) : runAgain(known, principal, body),
+      );
     }
     const outcome = typeof answer === 'string' ? 'ok' : outcomeOf(answer);
     options.metrics.duration.observe(
@@ -152,12 +169,6 @@ export function createShortPath(options: ShortPathOptions): Handler {
     );
     await send(answer, mediaType, response);
   };
-}
-
-interface Task {
-  readonly query: HotQuery;
-  readonly objects: number;
-  readonly variables: Variables;
 }
 
 /** Whether Yoga's adapter takes this for a body that was read: it is an object that is not empty. */

@@ -1,13 +1,26 @@
 import { type ExecutionResult, GraphQLError } from 'graphql';
 import { withCancellation } from '../core/cancellation.ts';
 import { LimitExceededError } from '../core/errors.ts';
+import { Timeouts } from '../core/timeouts.ts';
 
 /**
- * The work's result, or after `limitMs` milliseconds that it took too long: also where the work does not notice that it
- * is called off. What it awaits belongs to `signal`, which is asked for when something can be called off.
+ * The work's result, or that it took too long: also where the work does not notice that it is called off. What it awaits
+ * belongs to `signal`, which is asked for when something can be called off.
  */
-export async function withinLimit<T>(
+export type WithinLimit = <T>(
+  signal: () => AbortSignal,
+  work: () => T | Promise<T>,
+) => Promise<T | ExecutionResult>;
+
+/** A limit for the time that work takes, milliseconds. */
+export function createTimeLimit(limitMs: number): WithinLimit {
+  const timeouts = new Timeouts(limitMs);
+  return (signal, work) => withinLimit(limitMs, timeouts, signal, work);
+}
+
+async function withinLimit<T>(
   limitMs: number,
+  timeouts: Timeouts,
   signal: () => AbortSignal,
   work: () => T | Promise<T>,
 ): Promise<T | ExecutionResult> {
@@ -30,12 +43,8 @@ export async function withinLimit<T>(
     return ending.signal;
   }
 
-  const timer = setTimeout(end, limitMs);
-  try {
-    return await Promise.race([expired.promise, withCancellation(either, work)]);
-  } finally {
-    clearTimeout(timer);
-  }
+  using _ = timeouts.start(end);
+  return await Promise.race([expired.promise, withCancellation(either, work)]);
 }
 
 /** Is aborted with `signal`. */

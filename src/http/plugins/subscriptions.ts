@@ -17,15 +17,15 @@ import { createEndableStream, type EndableStream } from '../endable-stream.ts';
 import { publicError } from '../errors.ts';
 import { eventStreamHeaders } from '../event-stream.ts';
 import { createSharedExecution, type SubscriptionArgs } from '../shared-execution.ts';
-import { withinLimit } from '../time-limit.ts';
+import type { WithinLimit } from '../time-limit.ts';
 import type { Mask } from './error-masking.ts';
 
 export interface SubscriptionsOptions {
   readonly active: Pick<Gauge, 'inc' | 'dec'>;
   readonly allowance: Pick<Allowance, 'openStream'>;
   readonly mask: Mask;
-  /** How long a subscription may take to begin, milliseconds. */
-  readonly requestLimitMs: number;
+  /** For how long a subscription may take to begin. */
+  readonly withinLimit: WithinLimit;
   /** What resolvers are given beside the principal. */
   readonly context: Omit<GraphqlContext, 'principal'>;
 }
@@ -46,7 +46,7 @@ type ResultStream = EndableStream<ExecutionResult>;
  * as long as it streams; the streams are therefore kept beside it, and are sent without it.
  */
 export function createSubscriptions(options: SubscriptionsOptions): Subscriptions {
-  const { active, allowance, mask, requestLimitMs } = options;
+  const { active, allowance, mask, withinLimit } = options;
   const open = new Set<ResultStream>();
   const ofRequests = new WeakMap<Request, ResultStream>();
   const ofAnswers = new WeakMap<Response, ResultStream>();
@@ -90,7 +90,7 @@ export function createSubscriptions(options: SubscriptionsOptions): Subscription
       return source;
     };
     try {
-      return await withinLimit(requestLimitMs, () => signal, work);
+      return await withinLimit(() => signal, work);
     } finally {
       isOver = true;
     }
