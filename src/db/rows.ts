@@ -70,21 +70,16 @@ export function selectList(entity: keyof Entities, alias: string): string {
     .join(', ');
 }
 
-/** The entity that a row selected by {@link selectList} carries. The select list is what makes this true. */
-function read<K extends keyof Entities>(entity: K, row: SqlRow): Entities[K] {
-  return Object.fromEntries(
-    Object.keys(columns[entity]).map((field) => [field, row[`${entity}.${field}`]]),
-  ) as unknown as Entities[K];
+/** Reads the entity that a row selected by {@link selectList} carries. The select list is what makes this true. */
+function reader<K extends keyof Entities>(entity: K): (row: SqlRow) => Entities[K] {
+  const fields = Object.keys(columns[entity]).map((field) => [field, `${entity}.${field}`] as const);
+  return (row) => {
+    const read: SqlRow = {};
+    for (const [field, column] of fields) read[field] = row[column];
+    return read as unknown as Entities[K];
+  };
 }
 
-export function readTenant(row: SqlRow): Tenant {
-  return read('tenant', row);
-}
-
-export function readOperation(row: SqlRow): Operation {
-  return read('operation', row);
-}
-
-export function readEvent(row: SqlRow): ProvisioningEvent {
-  return read('event', row);
-}
+export const readTenant = reader('tenant');
+export const readOperation = reader('operation');
+export const readEvent = reader('event');

@@ -60,7 +60,7 @@ export function createTenantPages(pool: pg.Pool, keyRing: Pick<KeyRing, 'emailIn
 
 function readListed(row: SqlRow): Tenant & { readonly operation: Operation | null } {
   const operation = row['operation.id'] === null ? null : readOperation(row);
-  return { ...readTenant(row), operation };
+  return Object.assign(readTenant(row), { operation });
 }
 
 interface Statement {

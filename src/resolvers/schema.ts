@@ -1,5 +1,6 @@
 import type { GraphQLSchema } from 'graphql';
 import { createBuilder } from '../schema/builder.ts';
+import { answerIdsAtOnce } from '../schema/node-id.ts';
 import { addTypes } from '../schema/types.ts';
 import { addAuditQueries } from './audit-queries.ts';
 import { auditMutations } from './audited-mutations.ts';
@@ -28,5 +29,6 @@ export function createSchema(): GraphQLSchema {
 
   const schema = builder.toSchema();
   auditMutations(schema.getMutationType());
+  answerIdsAtOnce(schema);
   return schema;
 }
