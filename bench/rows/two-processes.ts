@@ -1,6 +1,8 @@
+import { cpus } from 'node:os';
 import { GetTenantRequest } from '../../src/generated/proto/tenant/v1/tenant.ts';
 import { askGraphql } from '../ask.ts';
 import { callGetTenant } from '../call-grpc.ts';
+import { keepOnCores } from '../cores.ts';
 import type { Figure } from '../figure.ts';
 import { calibrated } from '../load/calibrated.ts';
 import { loadGrpc } from '../load/grpc-load.ts';
@@ -14,7 +16,7 @@ import { connections, type Row, type Stage, startRowService } from '../stage.ts'
 import { median } from '../statistics.ts';
 import { type TenantFields, tenantBodies } from '../tenant-query.ts';
 
-/** Two processes on two cores (`--processes 2`): beside one. */
+/** Two processes (`--processes 2`) on two cores, beside one on one core; the load comes from the same cores each time. */
 export const twoProcesses: Row = { name: 'two-processes', measure };
 
 /** A load with what it cost. */
@@ -27,10 +29,11 @@ async function measure(stage: Stage): Promise<Figure[]> {
   const copies = { one: await stage.registries.copy(small), two: await stage.registries.copy(small) };
   await using one = await startRowService(stage, copies.one.database);
   await using two = await startRowService(stage, copies.two.database, { flags: ['--processes=2'] });
+  keepOnCores(one.pid, 1);
   const [oneToken, twoToken] = [await one.token('bench'), await two.token('bench')];
   const [id = ''] = copies.one.ids;
 
-  // One body, so that h2load can do it: what the generator takes of the cores is missing to the second process.
+  // One body, so that h2load can do it, which takes least of the cores.
   const [text = ''] = tenantBodies([id]);
   const body = Buffer.from(text);
   const data = await askGraphql<{ tenant: TenantFields }>({ port: one.httpPort, token: oneToken }, text);
@@ -42,15 +45,15 @@ async function measure(stage: Stage): Promise<Figure[]> {
       'accept: application/json',
     ];
     const where = { port: service.httpPort, path: '/graphql', version: 'HTTP/1.1' } as const;
-    const load = { ...where, headers, body, answerLength, connections, streams: 1 };
+    const load = { ...where, headers, body, answerLength, connections: 2 * connections, streams: 1 };
     return costed(
       service,
       calibrated(stage.seconds, (requests) => loadByH2load({ ...load, requests })),
     );
   };
   const overGraphql = await alternate(stage.rounds, {
-    one: graphql(one, oneToken),
-    two: graphql(two, twoToken),
+    one: onCores(1, graphql(one, oneToken)),
+    two: onCores(2, graphql(two, twoToken)),
   });
 
   const answer = await callGetTenant({ port: one.grpcPort, token: oneToken }, id);
@@ -63,12 +66,15 @@ async function measure(stage: Stage): Promise<Figure[]> {
     );
     return costed(service, run);
   };
-  const overGrpc = await alternate(stage.rounds, { one: grpc(one, oneToken), two: grpc(two, twoToken) });
+  const overGrpc = await alternate(stage.rounds, {
+    one: onCores(1, grpc(one, oneToken)),
+    two: onCores(2, grpc(two, twoToken)),
+  });
 
   const memory = { ours: await peakMemory(two.pid), peer: await peakMemory(one.pid) };
   const figure = (what: string, unit: string, rounds: readonly Record<'one' | 'two', Costed>[]): Figure => ({
-    what: `${what}, two processes`,
-    beside: 'the same, one process',
+    what: `${what}, two processes on two cores`,
+    beside: 'the same, one process on one core',
     unit,
     better: 'more',
     wanted: 1.6,
@@ -81,6 +87,18 @@ async function measure(stage: Stage): Promise<Figure[]> {
     figure('GraphQL `tenant(id)`, cached', 'requests/s', overGraphql),
     figure('gRPC `GetTenant`, cached', 'calls/s', overGrpc),
   ];
+}
+
+/** A run whose load generator has so many cores; those that it shares with the service. */
+function onCores<T>(cores: number, run: () => Promise<T>): () => Promise<T> {
+  return async () => {
+    keepOnCores(process.pid, cores);
+    try {
+      return await run();
+    } finally {
+      keepOnCores(process.pid, cpus().length);
+    }
+  };
 }
 
 /** A run with the CPU time that the service spent on it. */
@@ -101,7 +119,7 @@ function costNote(rounds: readonly Record<'one' | 'two', Costed>[]): string {
   };
   const [one, two] = [typical('one'), typical('two')];
   const shared =
-    'the load generator shares the cores with the service, so two processes cannot have both to themselves';
+    'the load generator runs on the same cores as the service, one or two, and takes as much of each for an answer';
   if (one === null || two === null) return `${shared}.`;
-  return `${shared}. An answer costs ${one.toFixed(0)} µs of CPU in one process and ${two.toFixed(0)} µs in two: with both cores to themselves, two would do ${((2 * one) / two).toFixed(2)} times as much.`;
+  return `${shared}. In the service an answer costs ${one.toFixed(0)} µs of CPU in one process and ${two.toFixed(0)} µs in two.`;
 }
