@@ -230,12 +230,12 @@ export async function createApp(
     const authenticate = rememberCallers(createAuthenticate(mode, log));
     const loopback = isLoopback(config.host);
     const allowance = createAllowance({
-      rateLimit: createRateLimit({
-        objectsPerSecond: config.rateLimit,
-        shared:
-          config.rateLimit === 0
-            ? null
-            : parts.use(
+      rateLimit:
+        config.rateLimit === 0
+          ? null
+          : createRateLimit({
+              objectsPerSecond: config.rateLimit,
+              shared: parts.use(
                 connectSharedCount({
                   server: redisServer,
                   registryId,
@@ -244,8 +244,8 @@ export async function createApp(
                   log,
                 }),
               ),
-        log,
-      }),
+              log,
+            }),
       objectsPerSecond: config.rateLimit,
     });
     grpc = await createGrpcServer({

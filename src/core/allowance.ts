@@ -8,8 +8,11 @@ const maxStreams = 100;
 
 /** What each principal may use up. */
 export interface Allowance {
-  /** Counts objects that are asked for. @throws {LimitExceededError} when there were too many of late */
-  spend(principal: Principal, objects: number): Promise<void>;
+  /**
+   * Counts objects that are asked for; at once where there is no limit.
+   * @throws {LimitExceededError} when there were too many of late
+   */
+  spend(principal: Principal, objects: number): void | Promise<void>;
   /**
    * Counts a stream until the answered function is called, which may be called twice.
    * @throws {LimitExceededError} when the principal has as many as it may
@@ -18,7 +21,8 @@ export interface Allowance {
 }
 
 export interface AllowanceOptions {
-  readonly rateLimit: RateLimit;
+  /** Null: nobody may ask for too much. */
+  readonly rateLimit: RateLimit | null;
   /** Objects a second, for the message. */
   readonly objectsPerSecond: number;
 }
@@ -27,15 +31,18 @@ export interface AllowanceOptions {
 export function createAllowance({ rateLimit, objectsPerSecond }: AllowanceOptions): Allowance {
   const streams = createPlaces(maxStreams);
 
+  function refuse(waitMs: number): void {
+    if (waitMs === 0) return;
+    throw new LimitExceededError(
+      `You may ask for ${objectsPerSecond} objects a second; try again in ${Math.ceil(waitMs)} ms.`,
+      waitMs,
+    );
+  }
+
   return {
-    async spend({ subject }, objects) {
+    spend({ subject }, objects) {
       // What asks for nothing but scalars is work too.
-      const waitMs = await rateLimit.take(subject, Math.max(1, objects));
-      if (waitMs === 0) return;
-      throw new LimitExceededError(
-        `You may ask for ${objectsPerSecond} objects a second; try again in ${Math.ceil(waitMs)} ms.`,
-        waitMs,
-      );
+      return rateLimit?.take(subject, Math.max(1, objects)).then(refuse);
     },
     openStream({ subject }) {
       const close = streams.take(subject);

@@ -3,6 +3,7 @@ import type { DeletedFilter, Tenant } from './model.ts';
 import type { Registry, TenantPage, TenantQuery } from './ports.ts';
 import type { TenantCache } from './tenant-cache.ts';
 import { isUuid, parse, tenantFilter, uuid } from './validation.ts';
+import { whenDone } from './when-done.ts';
 
 export interface TenantReadsOptions {
   readonly registry: Pick<Registry, 'list' | 'revision'>;
@@ -11,18 +12,18 @@ export interface TenantReadsOptions {
 
 /** How callers look at tenants: single ones as the cache has them, lists as they are. */
 export function createTenantReads({ registry, cache }: TenantReadsOptions) {
-  /** The tenant, or null when it is unknown or `deleted` hides it. @throws {ValidationError} when the id is no UUID */
-  async function find(id: string, deleted: DeletedFilter = 'EXCLUDE'): Promise<Tenant | null> {
+  /** The tenant, at once when it is remembered; null when it is unknown or `deleted` hides it. @throws {ValidationError} when the id is no UUID */
+  function find(id: string, deleted: DeletedFilter = 'EXCLUDE'): Tenant | null | Promise<Tenant | null> {
     const found = cache.find(isUuid(id) ? id : parse(uuid, id));
-    const tenant = found instanceof Promise ? await found : found;
-    return tenant !== null && isShown(tenant, deleted) ? tenant : null;
+    return whenDone(found, (tenant) => (tenant !== null && isShown(tenant, deleted) ? tenant : null));
   }
 
-  /** The tenant. @throws {NotFoundError} {ValidationError} */
-  async function get(id: string, deleted: DeletedFilter = 'EXCLUDE'): Promise<Tenant> {
-    const tenant = await find(id, deleted);
-    if (tenant === null) throw new NotFoundError('tenant');
-    return tenant;
+  /** The tenant, in the same way. @throws {NotFoundError} {ValidationError} */
+  function get(id: string, deleted: DeletedFilter = 'EXCLUDE'): Tenant | Promise<Tenant> {
+    return whenDone(find(id, deleted), (tenant) => {
+      if (tenant === null) throw new NotFoundError('tenant');
+      return tenant;
+    });
   }
 
   /** The live tenant with this subdomain, in any case and with surrounding blanks. */

@@ -59,7 +59,7 @@ const methods: ReadonlyMap<string, Method> = new Map([
 export const nobody: Caller = { subject: 'anonymous', role: 'viewer', expiresAt: Infinity };
 
 /** Who makes a call. A token wins over a certificate. @throws {UnauthenticatedError} */
-export async function identify(call: Credentials, authenticate: Authenticate): Promise<Caller> {
+export function identify(call: Credentials, authenticate: Authenticate): Caller | Promise<Caller> {
   const authorization = call.metadata.get('authorization')[0]?.toString();
   const certified =
     authorization === undefined ? certifiedCaller(call.getAuthContext().sslPeerCertificate) : null;

@@ -2,6 +2,7 @@ import type { Core } from '../core/core.ts';
 import { tenantCursor } from '../core/cursor.ts';
 import type { Tenant } from '../core/model.ts';
 import { isUuid, parse } from '../core/validation.ts';
+import { whenDone } from '../core/when-done.ts';
 import {
   type CancelOperationRequest,
   type CancelOperationResponse,
@@ -55,9 +56,9 @@ export function createTenantService({ tenants, operations, watch }: Core, { unar
     return { tenant: tenantMessage(tenant) };
   }
 
-  async function getTenant(request: GetTenantRequest): Promise<GetTenantResponse> {
+  function getTenant(request: GetTenantRequest): GetTenantResponse | Promise<GetTenantResponse> {
     const { id } = isUuid(request.id) ? request : parse(byId, request);
-    return tenantResponse(await tenants.get(id));
+    return whenDone(tenants.get(id), tenantResponse);
   }
 
   async function updateTenant(

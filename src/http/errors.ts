@@ -60,7 +60,7 @@ export function publicError(error: unknown): GraphQLError | null {
 }
 
 /** What callers are told of it when the work refuses them; null when it does not. */
-export async function refusalOf(work: Promise<void>): Promise<GraphQLError | null> {
+export async function refusalOf(work: void | Promise<void>): Promise<GraphQLError | null> {
   try {
     await work;
     return null;

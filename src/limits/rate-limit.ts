@@ -12,7 +12,6 @@ import type { RateLimit } from '../core/ports.ts';
 const aloneMs = 5_000;
 
 export interface RateLimitOptions {
-  /** 0 turns it off. */
   readonly objectsPerSecond: number;
   /** Where all processes count together; null: there is only this one. */
   readonly shared: SharedCount | null;
@@ -35,7 +34,6 @@ export type SharedCount =
  * itself, and so let more through: a limit must not be what fails a request.
  */
 export function createRateLimit({ objectsPerSecond: points, shared, log }: RateLimitOptions): RateLimit {
-  if (points === 0) return { take: async () => 0 };
   const alone = new RateLimiterMemory({ points, duration: 1 });
   const together = shared && countTogether(shared, points);
   let aloneUntil = 0;

@@ -126,8 +126,8 @@ test('whatever is named by an id takes any text', async () => {
   const { tenants, operations } = app.core;
   const page = { after: null, before: null, limit: 3, inverted: false };
   const functions: Record<string, (value: string) => Promise<unknown>> = {
-    find: (value) => tenants.find(value, 'INCLUDE'),
-    get: (value) => tenants.get(value),
+    find: async (value) => tenants.find(value, 'INCLUDE'),
+    get: async (value) => tenants.get(value),
     findBySubdomain: (value) => tenants.findBySubdomain(value),
     suspend: (value) => tenants.suspend(editor, value),
     resume: (value) => tenants.resume(editor, value),
