@@ -33,8 +33,8 @@ export interface Registry {
    * operations, and is opaque here; null: nothing.
    */
   list(query: TenantQuery, selection: object | null): Promise<TenantPage>;
-  /** What {@link TenantPage.revision} would be now. */
-  revision(query: TenantQuery): Promise<string>;
+  /** What {@link TenantPage.revision} would be now. Reads to the end, as {@link Registry.find} does. */
+  revision(query: TenantQuery): Promise<string | null>;
   findOperation(id: string): Promise<Operation | null>;
   listOperations(tenantId: string, page: Page, selection: object): Promise<Operation[]>;
   findIdempotencyKey(subject: string, key: string): Promise<{ inputHash: string; tenantId: string } | null>;

@@ -38,7 +38,7 @@ export function createTenantReads({ registry, cache }: TenantReadsOptions) {
   }
 
   /** The revision that the page has now. @throws {ValidationError} for a filter that breaks a rule */
-  async function revision(query: TenantQuery): Promise<string> {
+  async function revision(query: TenantQuery): Promise<string | null> {
     return registry.revision(checked(query));
   }
 

@@ -4,17 +4,19 @@ import { withinTime } from '../core/within-time.ts';
 export interface BatchedReadsOptions<Value> {
   /** Reads on their way at once, at most. */
   readonly atOnce: number;
-  /** Keys of one read, at most. */
+  /** Keys of one read, at most; each of them may be asked for by many. */
   readonly size: number;
   /** What is there, by its key. */
   readonly read: (keys: readonly string[]) => Promise<ReadonlyMap<string, Value>>;
 }
 
 interface Asked<Value> {
-  readonly key: string;
   resolve(value: Value | null): void;
   reject(error: unknown): void;
 }
+
+/** Who asks for each key. */
+type Batch<Value> = Map<string, Asked<Value>[]>;
 
 /**
  * Reads for everybody who asks in one turn of the event loop, and for those who have to wait until there is room for
@@ -27,20 +29,20 @@ export function createBatchedReads<Value>({
   size,
   read,
 }: BatchedReadsOptions<Value>): (key: string) => Promise<Value | null> {
-  let waiting: Asked<Value>[] = [];
+  const waiting: Batch<Value> = new Map();
   let running = 0;
   let isPlanned = false;
 
   function plan(): void {
-    if (isPlanned || running >= atOnce || waiting.length === 0) return;
+    if (isPlanned || running >= atOnce || waiting.size === 0) return;
     isPlanned = true;
     setImmediate(begin);
   }
 
   function begin(): void {
     isPlanned = false;
-    const batch = waiting.slice(0, size);
-    waiting = waiting.slice(size);
+    const batch: Batch<Value> = new Map([...waiting].slice(0, size));
+    for (const key of batch.keys()) waiting.delete(key);
     running += 1;
     readAll(batch).finally(() => {
       running -= 1;
@@ -49,19 +51,20 @@ export function createBatchedReads<Value>({
     plan();
   }
 
-  async function readAll(batch: readonly Asked<Value>[]): Promise<void> {
+  async function readAll(batch: Batch<Value>): Promise<void> {
     try {
-      const keys = batch.map(({ key }) => key);
-      const found = await withoutCancellation(() => withinTime(() => read(keys)));
-      for (const { key, resolve } of batch) resolve(found.get(key) ?? null);
+      const found = await withoutCancellation(() => withinTime(() => read([...batch.keys()])));
+      for (const [key, all] of batch) for (const { resolve } of all) resolve(found.get(key) ?? null);
     } catch (error) {
-      for (const { reject } of batch) reject(error);
+      for (const { reject } of [...batch.values()].flat()) reject(error);
     }
   }
 
   return (key) =>
     new Promise((resolve, reject) => {
-      waiting.push({ key, resolve, reject });
+      const asked = waiting.get(key);
+      if (asked === undefined) waiting.set(key, [{ resolve, reject }]);
+      else asked.push({ resolve, reject });
       plan();
     });
 }

@@ -3,12 +3,16 @@ import type pg from 'pg';
 import type { TenantOrderField } from '../core/cursor.ts';
 import type { DeletedFilter, Operation, Tenant } from '../core/model.ts';
 import type { Page, TenantPage, TenantQuery } from '../core/ports.ts';
+import { createBatchedReads } from './batched-reads.ts';
 import { reachingDatabase } from './errors.ts';
 import type { KeyRing } from './key-ring.ts';
 import { readOperation, readTenant, type SqlRow, selectList } from './rows.ts';
 
 /** So many statements are prepared on each connection at most; callers choose their shapes, and none is ever let go. */
 const maxPrepared = 100;
+
+/** Of the pool's connections: who only wants to know whether something has changed must not keep them all. */
+const revisionsAtOnce = 4;
 
 const orderColumns = {
   CREATED_AT: 'created_at',
@@ -25,6 +29,7 @@ const visibility = {
 const rowColumns = `${selectList('tenant', 't')}, ${selectList('operation', 'o')}`;
 // Every change of a row, however small, is made by a transaction of its own number. The rows of a page and their order
 // are therefore the same as before when these are.
+const digest = `encode(sha256(convert_to(coalesce(string_agg(state, ','), ''), 'UTF8')), 'hex')`;
 const stateColumn = `concat_ws(' ', t.id, t.xmin, o.xmin) AS state`;
 
 /**
@@ -43,17 +48,25 @@ export function createTenantPages(pool: pg.Pool, keyRing: Pick<KeyRing, 'emailIn
     return rows;
   }
 
+  const revisions = createBatchedReads({
+    atOnce: revisionsAtOnce,
+    size: 1,
+    async read([key = '']) {
+      const { text, values }: Statement = JSON.parse(key);
+      const [row] = await run({ text: `SELECT ${digest} AS revision FROM (${text}) AS page`, values });
+      return new Map([[key, String(row?.revision)]]);
+    },
+  });
+
   return {
     async read(query: TenantQuery): Promise<TenantPage> {
       const rows = await run(pageOf(query, keyRing, `${rowColumns}, ${stateColumn}`));
       const revision = createHash('sha256').update(rows.map(({ state }) => state).join());
       return { tenants: rows.map(readListed), revision: revision.digest('hex') };
     },
-    async revision(query: TenantQuery): Promise<string> {
-      const { text, values } = pageOf(query, keyRing, stateColumn);
-      const digest = `encode(sha256(convert_to(coalesce(string_agg(state, ','), ''), 'UTF8')), 'hex')`;
-      const [row] = await run({ text: `SELECT ${digest} AS revision FROM (${text}) AS page`, values });
-      return String(row?.revision);
+    /** Many who look at the same page at the same time are answered by one statement. */
+    async revision(query: TenantQuery): Promise<string | null> {
+      return revisions(JSON.stringify(pageOf(query, keyRing, stateColumn)));
     },
   };
 }
