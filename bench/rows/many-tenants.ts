@@ -21,12 +21,11 @@ async function measure(stage: Stage): Promise<Figure[]> {
   await using many = await startRowService(stage, registries.many.database);
   await using few = await startRowService(stage, registries.few.database);
   const services = { many, few };
-  const seconds = Math.max(1, stage.seconds - 1);
 
   const run = async (who: keyof typeof services, bodies: readonly string[], expected: readonly string[]) => {
     const service = services[who];
     const token = await service.token('bench');
-    return loadHttp({ port: service.httpPort, token, bodies, expected, seconds, connections });
+    return loadHttp({ port: service.httpPort, token, bodies, expected, seconds: stage.seconds, connections });
   };
   const list = await alternate(stage.rounds, {
     many: () => run('many', [JSON.stringify({ query: listQuery })], listAnswer),
