@@ -17,8 +17,7 @@ export function createBatchedHistogram<Label extends string>(
 ): Observer<Label> {
   const waiting: { readonly labels: LabelValues<Label>; readonly value: number }[] = [];
   const count = () => {
-    for (const { labels, value } of waiting) histogram.observe(labels, value);
-    waiting.length = 0;
+    for (const { labels, value } of waiting.splice(0)) histogram.observe(labels, value);
   };
   const histogram = new Histogram({ ...configuration, collect: count });
   return {

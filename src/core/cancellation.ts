@@ -28,9 +28,9 @@ export function currentSignal(): AbortSignal | undefined {
  * What `work` comes to, as long as the current work is wanted: somebody who shares work with others leaves it to them when
  * its own signal is aborted. @throws that signal's reason
  */
-export function untilCancelled<T>(work: Promise<T>): Promise<T> {
+export async function untilCancelled<T>(work: T | Promise<T>): Promise<T> {
   const signal = currentSignal();
-  if (signal === undefined) return work;
+  if (signal === undefined || !(work instanceof Promise)) return work;
   return new Promise((resolve, reject) => {
     const leave = () => reject(signal.reason);
     const stay = () => signal.removeEventListener('abort', leave);

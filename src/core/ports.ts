@@ -24,7 +24,7 @@ export interface Registry {
    * @throws {IdempotencyKeyUsedError} when another request with the key came first
    */
   create(tenant: NewTenant): Promise<StartedOperation>;
-  /** The tenant as it is now, live or deleted. Reads to the end, also for somebody who leaves: others wait with him. */
+  /** The tenant as it is now, live or deleted. Goes on when somebody leaves, since others may wait with him. */
   find(id: string): Promise<Tenant | null>;
   /** The live tenant with this subdomain, as it is now, in the same way. */
   findBySubdomain(subdomain: string): Promise<Tenant | null>;
@@ -33,7 +33,7 @@ export interface Registry {
    * operations, and is opaque here; null: nothing.
    */
   list(query: TenantQuery, selection: object | null): Promise<TenantPage>;
-  /** What {@link TenantPage.revision} would be now. Reads to the end, as {@link Registry.find} does. */
+  /** What {@link TenantPage.revision} would be now, in the same way. */
   revision(query: TenantQuery): Promise<string | null>;
   findOperation(id: string): Promise<Operation | null>;
   listOperations(tenantId: string, page: Page, selection: object): Promise<Operation[]>;

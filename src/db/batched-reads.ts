@@ -1,5 +1,7 @@
 import { withoutCancellation } from '../core/cancellation.ts';
-import { withinTime } from '../core/within-time.ts';
+import { UnavailableError } from '../core/errors.ts';
+import { Timeouts } from '../core/timeouts.ts';
+import { readMs, withinTime } from '../core/within-time.ts';
 
 export interface BatchedReadsOptions<Value> {
   /** Reads on their way at once, at most. */
@@ -13,15 +15,17 @@ export interface BatchedReadsOptions<Value> {
 interface Asked<Value> {
   resolve(value: Value | null): void;
   reject(error: unknown): void;
+  /** Runs out when this has taken as long as a read may, waiting included. */
+  readonly limit: Disposable;
 }
 
 /** Who asks for each key. */
-type Batch<Value> = Map<string, Asked<Value>[]>;
+type Batch<Value> = Map<string, Set<Asked<Value>>>;
 
 /**
  * Reads for everybody who asks in one turn of the event loop, and for those who have to wait until there is room for
- * another read, by one read: each sees what was committed before it asked. It goes on to its end, also when one of them
- * leaves, or until it has taken as long as a read may.
+ * another read, by one read: each sees what was committed before it asked. It goes on when one of them leaves, until it
+ * has taken as long as a read may.
  * @returns what is there by a key, or null; it throws what the read throws, and `UnavailableError` when that took too long
  */
 export function createBatchedReads<Value>({
@@ -30,6 +34,7 @@ export function createBatchedReads<Value>({
   read,
 }: BatchedReadsOptions<Value>): (key: string) => Promise<Value | null> {
   const waiting: Batch<Value> = new Map();
+  const limits = new Timeouts(readMs);
   let running = 0;
   let isPlanned = false;
 
@@ -41,8 +46,12 @@ export function createBatchedReads<Value>({
 
   function begin(): void {
     isPlanned = false;
-    const batch: Batch<Value> = new Map([...waiting].slice(0, size));
-    for (const key of batch.keys()) waiting.delete(key);
+    const batch: Batch<Value> = new Map();
+    for (const [key, all] of waiting) {
+      if (batch.size === size) break;
+      batch.set(key, all);
+      waiting.delete(key);
+    }
     running += 1;
     readAll(batch).finally(() => {
       running -= 1;
@@ -56,15 +65,25 @@ export function createBatchedReads<Value>({
       const found = await withoutCancellation(() => withinTime(() => read([...batch.keys()])));
       for (const [key, all] of batch) for (const { resolve } of all) resolve(found.get(key) ?? null);
     } catch (error) {
-      for (const { reject } of [...batch.values()].flat()) reject(error);
+      for (const all of batch.values()) for (const { reject } of all) reject(error);
+    } finally {
+      for (const all of batch.values()) for (const { limit } of all) limit[Symbol.dispose]();
     }
+  }
+
+  /** Those that still wait for their read to begin are not read any more when nobody else asks for them. */
+  function giveUp(key: string, asked: Asked<Value>): void {
+    const all = waiting.get(key);
+    if (all?.delete(asked) && all.size === 0) waiting.delete(key);
+    asked.reject(new UnavailableError());
   }
 
   return (key) =>
     new Promise((resolve, reject) => {
-      const asked = waiting.get(key);
-      if (asked === undefined) waiting.set(key, [{ resolve, reject }]);
-      else asked.push({ resolve, reject });
+      const asked: Asked<Value> = { resolve, reject, limit: limits.start(() => giveUp(key, asked)) };
+      const all = waiting.get(key);
+      if (all === undefined) waiting.set(key, new Set([asked]));
+      else all.add(asked);
       plan();
     });
 }

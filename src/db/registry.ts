@@ -9,7 +9,7 @@ import { liveOrDeleted } from './middleware/soft-delete.ts';
 import { operationPage } from './operation-page.ts';
 import type { RegistryClient } from './prisma-client.ts';
 import { createRegistryTransaction } from './registry-transaction.ts';
-import { createTenantPages } from './tenant-page.ts';
+import { createTenantPages, type ListedTenant } from './tenant-page.ts';
 
 export interface RegistryOptions {
   readonly client: RegistryClient;
@@ -24,14 +24,18 @@ const attempts = 3;
 export function createRegistry({ client, pool, keyRing }: RegistryOptions): Registry {
   const pages = createTenantPages(pool, keyRing);
 
-  /** The same tenants in the same order, with what is selected; none is ever removed. */
-  async function selected(tenants: readonly Tenant[], selection: object): Promise<Tenant[]> {
+  /** The same tenants in the same order, with what is selected beside their own columns; none is ever removed. */
+  async function selected(tenants: readonly ListedTenant[], selection: object): Promise<Tenant[]> {
     const ids = tenants.map(({ id }) => id);
     const rows = await reachingDatabase(() =>
       client.tenant.findMany({ ...selection, where: { AND: [{ id: { in: ids } }, liveOrDeleted] } }),
     );
     const byId = new Map(rows.map((row) => [row.id, row]));
-    return ids.map((id) => byId.get(id)).filter((row) => row !== undefined);
+    return tenants.flatMap(({ operation: _, ...columns }) => {
+      const row = byId.get(columns.id);
+      // As they were when the page was read: the filter and the cursors are about these.
+      return row === undefined ? [] : [Object.assign(row, columns)];
+    });
   }
 
   return {

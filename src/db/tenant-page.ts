@@ -12,7 +12,7 @@ import { readOperation, readTenant, type SqlRow, selectList } from './rows.ts';
 const maxPrepared = 100;
 
 /** Of the pool's connections: who only wants to know whether something has changed must not keep them all. */
-const revisionsAtOnce = 4;
+const revisionsAtOnce = 2;
 
 const orderColumns = {
   CREATED_AT: 'created_at',
@@ -59,7 +59,7 @@ export function createTenantPages(pool: pg.Pool, keyRing: Pick<KeyRing, 'emailIn
   });
 
   return {
-    async read(query: TenantQuery): Promise<TenantPage> {
+    async read(query: TenantQuery): Promise<TenantPage & { readonly tenants: ListedTenant[] }> {
       const rows = await run(pageOf(query, keyRing, `${rowColumns}, ${stateColumn}`));
       const revision = createHash('sha256').update(rows.map(({ state }) => state).join());
       return { tenants: rows.map(readListed), revision: revision.digest('hex') };
@@ -71,7 +71,11 @@ export function createTenantPages(pool: pg.Pool, keyRing: Pick<KeyRing, 'emailIn
   };
 }
 
-function readListed(row: SqlRow): Tenant & { readonly operation: Operation | null } {
+export interface ListedTenant extends Tenant {
+  readonly operation: Operation | null;
+}
+
+function readListed(row: SqlRow): ListedTenant {
   const operation = row['operation.id'] === null ? null : readOperation(row);
   return Object.assign(readTenant(row), { operation });
 }

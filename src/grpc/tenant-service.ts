@@ -1,3 +1,4 @@
+import { untilCancelled } from '../core/cancellation.ts';
 import type { Core } from '../core/core.ts';
 import { tenantCursor } from '../core/cursor.ts';
 import type { Tenant } from '../core/model.ts';
@@ -132,7 +133,8 @@ export function createTenantService({ tenants, operations, watch }: Core, { unar
       tenant_id: tenantId,
       after_sequence: afterSequence,
     });
-    await tenants.get(tenant_id, actor.role === 'admin' ? 'INCLUDE' : 'EXCLUDE');
+    // Who leaves gives his stream's place back, however long the database takes.
+    await untilCancelled(tenants.get(tenant_id, actor.role === 'admin' ? 'INCLUDE' : 'EXCLUDE'));
     signal.throwIfAborted();
     const events = watch.one(tenant_id, after_sequence);
     // Closes the subscription also while the loop waits for an event that may never come.

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { Actor, Caller, Role, Tenant } from '../core/model.ts';
 import type { TenantQuery } from '../core/ports.ts';
@@ -59,12 +60,8 @@ export function createRememberedAnswers(base: Omit<GraphqlContext, 'principal'>)
     editor: createAnswers(),
     admin: createAnswers(),
   };
-  /** Bodies that came once: what is not asked again is not worth observing. */
-  const once = new LRUCache<string, true>({
-    max: maxAnswers,
-    maxSize: maxCharacters,
-    sizeCalculation: (_, body) => body.length,
-  });
+  /** Digests of bodies that came once: what is not asked again is not worth observing, nor is it kept. */
+  const once = new LRUCache<string, true>({ max: maxAnswers });
   /** Queries that look at something else each time. */
   const elsewhere = new WeakSet<HotQuery>();
 
@@ -85,8 +82,9 @@ export function createRememberedAnswers(base: Omit<GraphqlContext, 'principal'>)
     /** What to execute a query with; null when it is not worth observing. */
     observe(query: HotQuery, principal: Actor & Caller, body: string): Observation | null {
       if (elsewhere.has(query) || body.length > maxBody) return null;
-      if (!once.has(body)) {
-        once.set(body, true);
+      const digest = hash('sha256', body, 'base64');
+      if (!once.has(digest)) {
+        once.set(digest, true);
         return null;
       }
       const found: Tenant[] = [];

@@ -62,9 +62,6 @@ export interface HttpServer extends AsyncDisposable {
 
 type Route = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
 
-/** How often a server that drains looks for connections that have nothing to do any more, milliseconds. */
-const sweepMs = 50;
-
 /** How many addresses of requests are remembered, with what they were read as. */
 const maxAddresses = 100;
 
@@ -110,10 +107,13 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     connectionsCheckingInterval: patience.checkMs,
     // Idle connections outlive the minute that load balancers keep theirs.
     keepAliveTimeout: 65_000,
+    keepAliveTimeoutBuffer: 0,
   };
   const respond = (request: IncomingMessage, response: ServerResponse) => {
     if (draining) response.shouldKeepAlive = false;
     const fail = (error: unknown) => {
+      // Who went away is not told, nor is it our failure.
+      if (response.destroyed) return;
       log.error({ err: error }, 'a request failed');
       if (response.headersSent) response.destroy();
       else json(response, 500, { error: 'The request failed.' });
@@ -129,7 +129,8 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   server.setTimeout(patience.stallMs);
 
   function answer(request: IncomingMessage, response: ServerResponse): void | Promise<void> {
-    const address = addressOf(`${request.headers.host ?? 'localhost'}${request.url ?? '/'}`);
+    const [path = ''] = request.url?.split('?', 1) ?? [];
+    const address = addressOf(`${request.headers.host ?? 'localhost'}${path}`);
     if (address === null) return json(response, 400, { error: 'The address of the request cannot be read.' });
     if (isOurName?.(address.hostname) === false) return json(response, 421, { error: notOurName });
     const route = routes.get(address.pathname);
@@ -144,13 +145,10 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     closed ??= new Promise((resolve) => server.close(() => resolve()));
     graphql?.completeSubscriptions();
     server.closeIdleConnections();
-    // An answer that had begun before leaves an idle connection behind.
-    const sweep = setInterval(() => server.closeIdleConnections(), sweepMs);
+    // An answer that had begun before leaves an idle connection behind, once it is sent.
+    server.keepAliveTimeout = 1;
     const timer = setTimeout(() => server.closeAllConnections(), deadlineMs);
-    return closed.finally(() => {
-      clearInterval(sweep);
-      clearTimeout(timer);
-    });
+    return closed.finally(() => clearTimeout(timer));
   }
 
   return {

@@ -6,6 +6,7 @@ import { type FetchAPI, processRegularResult } from 'graphql-yoga';
 import type { Logger } from 'pino';
 import type { Allowance } from '../core/allowance.ts';
 import type { Authenticate } from '../core/core.ts';
+import { UnavailableError } from '../core/errors.ts';
 import type { Actor, Caller } from '../core/model.ts';
 import { originOf } from '../core/origin.ts';
 import type { ObjectCounter } from '../schema/complexity.ts';
@@ -94,18 +95,23 @@ export function createShortPath(options: ShortPathOptions): Handler {
       observation?.remember(task, text);
       return text;
     } catch (error) {
-      return { errors: [new GraphQLError('The query failed.', { originalError: asError(error) })] };
+      return failed(error);
     }
   }
 
-  /** What is remembered, where that is what would be answered now; what cannot be found out, execution runs into as well. */
+  /** What is remembered, where that is what would be answered now. Never rejects. */
   async function runAgain(
     known: RememberedAnswer,
     principal: Actor & Caller,
     body: string,
   ): Promise<string | ExecutionResult> {
-    const isCurrent = await answers.isCurrent(known).catch(() => false);
-    return isCurrent ? known.text : run(known, principal, body);
+    try {
+      if (await answers.isCurrent(known)) return known.text;
+    } catch (error) {
+      // Execution runs into that as well, and says it in its way.
+      if (!(error instanceof UnavailableError)) return failed(error);
+    }
+    return run(known, principal, body);
   }
 
   async function callerOf(authorization: string | undefined): Promise<Caller | null> {
@@ -184,6 +190,10 @@ function unread(bytes: Buffer): AsyncIterable<Buffer> & { readonly bytes: Buffer
       yield bytes;
     },
   };
+}
+
+function failed(error: unknown): ExecutionResult {
+  return { errors: [new GraphQLError('The query failed.', { originalError: asError(error) })] };
 }
 
 function asError(error: unknown): Error {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { untilCancelled } from '../core/cancellation.ts';
 import { roleIncludes } from '../core/model.ts';
 import { sequenceNumber, uuid } from '../core/validation.ts';
 import type { Builder } from '../schema/builder.ts';
@@ -18,7 +19,8 @@ export function addProvisioningSubscriptions(builder: Builder, { provisioningEve
       },
       subscribe: async (_root, { tenantId, after }, { core, principal }) => {
         // Only admins see deleted tenants, so only they watch one.
-        await core.tenants.get(tenantId, roleIncludes(principal.role, 'admin') ? 'INCLUDE' : 'EXCLUDE');
+        const deleted = roleIncludes(principal.role, 'admin') ? 'INCLUDE' : 'EXCLUDE';
+        await untilCancelled(core.tenants.get(tenantId, deleted));
         return core.watch.one(tenantId, after ?? 0);
       },
       resolve: (event) => event,

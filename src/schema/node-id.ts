@@ -20,7 +20,10 @@ export function encodeNodeId(typename: string, id: string): string {
   return typename === 'AuditEntry' ? auditPrefix + id : id;
 }
 
-/** Lets ids be answered at once. Pothos' Relay plugin answers promises, of which a page would have a hundred. */
+/**
+ * Lets ids be answered at once. Pothos' Relay plugin answers promises, of which a page would have a hundred. Nobody needs
+ * a role for them: what shows a node has seen to that.
+ */
 export function answerIdsAtOnce(schema: GraphQLSchema): void {
   for (const typename of nodeTypes) {
     const { id } = assertObjectType(schema.getType(typename)).getFields();

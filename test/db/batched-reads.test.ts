@@ -119,3 +119,12 @@ test('what takes longer than a read may is ended', async () => {
   await vi.advanceTimersByTimeAsync(readMs);
   await failed;
 });
+
+test('who waits for a read to begin waits no longer than one may take, and is not read for then', async () => {
+  vi.useFakeTimers();
+  const { find, asked } = held(1, 1);
+  const failed = ['a', 'b'].map((key) => expect(find(key)).rejects.toThrow(UnavailableError));
+  await vi.advanceTimersByTimeAsync(readMs + 10);
+  await Promise.all(failed);
+  expect(asked()).toEqual(['a']);
+});

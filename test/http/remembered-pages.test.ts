@@ -103,6 +103,48 @@ test.each(Object.keys(changes))('%s shows at once', async (name) => {
   if (name !== 'a new contact') expect(after).not.toEqual(before);
 });
 
+test('pages before and behind a cursor, and those with a filter, are remembered as the others are', async () => {
+  const text = `query ($first: Int, $last: Int, $after: String, $before: String, $filter: TenantFilter, $orderBy: TenantOrder) {
+    tenants(first: $first, last: $last, after: $after, before: $before, filter: $filter, orderBy: $orderBy) {
+      nodes { id name } pageInfo { startCursor endCursor hasPreviousPage hasNextPage }
+    }
+  }`;
+  for (const field of ['CREATED_AT', 'NAME', 'SUBDOMAIN']) {
+    const orderBy = { field, direction: 'DESC' };
+    const { data } = (await ask('admin', { first: 2, orderBy }, text)) as {
+      data: { tenants: { pageInfo: { endCursor: string } } };
+    };
+    const cursor = data.tenants.pageInfo.endCursor;
+    const status = ['PROVISIONING'];
+    for (const variables of [
+      { first: 1, after: cursor, orderBy },
+      { last: 1, before: cursor, orderBy },
+      { first: 3, orderBy, filter: { deleted: 'ONLY' } },
+      { first: 3, orderBy, filter: { deleted: 'INCLUDE', status, tier: 'standard', search: 't' } },
+    ]) {
+      const answer = await settled('admin', variables, text);
+      expect(answer).not.toHaveProperty('errors');
+      expect(await isExecuted('admin', variables, text)).toBe(false);
+      unique += 1;
+      expect(answer).toEqual(await ask('admin', variables, `${text} # ${unique}`));
+    }
+  }
+});
+
+test('a page that cannot be looked at is the error that it would be anyway', async () => {
+  const variables = { first: 1 };
+  await settled('viewer', variables);
+  expect(await isExecuted('viewer', variables)).toBe(false);
+  await core.sql('ALTER TABLE tenants RENAME TO away');
+  try {
+    const answer = (await client.run('viewer', query, variables)).body;
+    expect(answer.errors?.map(({ extensions }) => extensions.code)).toEqual(['INTERNAL']);
+  } finally {
+    await core.sql('ALTER TABLE away RENAME TO tenants');
+  }
+  expect(await ask('viewer', variables)).toEqual(await anew('viewer', variables));
+});
+
 test('a tenant that came and went leaves the page as it was', async () => {
   const variables = { orderBy: { field: 'CREATED_AT', direction: 'DESC' } };
   const before = await settled('viewer', variables);
