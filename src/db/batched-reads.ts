@@ -46,6 +46,8 @@ export function createBatchedReads<Value>({
 
   function begin(): void {
     isPlanned = false;
+    // All may have given up meanwhile.
+    if (waiting.size === 0) return;
     const batch: Batch<Value> = new Map();
     for (const [key, all] of waiting) {
       if (batch.size === size) break;

@@ -29,8 +29,9 @@ const visibility = {
 const rowColumns = `${selectList('tenant', 't')}, ${selectList('operation', 'o')}`;
 // Every change of a row, however small, is made by a transaction of its own number. The rows of a page and their order
 // are therefore the same as before when these are.
-const digest = `encode(sha256(convert_to(coalesce(string_agg(state, ','), ''), 'UTF8')), 'hex')`;
 const stateColumn = `concat_ws(' ', t.id, t.xmin, o.xmin) AS state`;
+/** Of a page with that column; as `read` makes it of its rows. */
+const digest = `encode(sha256(convert_to(coalesce(string_agg(state, ','), ''), 'UTF8')), 'hex')`;
 
 /**
  * Pages of tenants with their newest operations, each by one statement: Prisma's client costs several times as much as
