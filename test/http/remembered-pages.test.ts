@@ -20,7 +20,7 @@ const query = `query ($first: Int, $filter: TenantFilter, $orderBy: TenantOrder)
 }`;
 
 beforeAll(async () => {
-  core = await startCore({ worker: false, args: ['--rate-limit=0'] });
+  core = await startCore({ worker: false });
   client = graphqlClient(core.app);
 });
 afterAll(() => core?.[Symbol.asyncDispose]());

@@ -12,7 +12,7 @@ let tenantId: string;
 let operationId: string;
 
 beforeAll(async () => {
-  app = await startTestApp({ worker: false, args: ['--rate-limit=0'] });
+  app = await startTestApp({ worker: false });
   const { tenant, operation } = await app.core.tenants.create(actor('admin', 'test'), {
     name: 'First "quoted" \u2028',
     subdomain: 'first',
@@ -240,7 +240,7 @@ test('a body that is no JSON, or no object, is refused', async () => {
 });
 
 test('objects are counted on the short path as well', async () => {
-  await using limited = await startTestApp({ worker: false, args: ['--rate-limit=5'] });
+  await using limited = await startTestApp({ worker: false, config: { rateLimit: 5 } });
   const query = '{ tenants(first: 3) { nodes { id } } }';
   const served = () =>
     eventually(async () => (await send({ query }, limited)).body.includes('"data"'), 10_000);

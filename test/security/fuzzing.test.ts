@@ -22,7 +22,7 @@ let grpc: Client;
 
 beforeAll(async () => {
   // Without a rate limit, which would answer some of what is asked again.
-  app = await startTestApp({ worker: false, args: ['--rate-limit=0'] });
+  app = await startTestApp({ worker: false });
   graphql = graphqlClient(app);
   grpc = new Client(app.grpcAddress, credentials.createInsecure());
 });

@@ -18,7 +18,7 @@ describe.skipIf(opensslMissing !== null)('who calls with a client’s certificat
     authority = parts.use(await createTestAuthority());
     const { cert, key } = await authority.issue('server');
     const tls = [`--tls-cert=${cert}`, `--tls-key=${key}`, `--tls-client-ca=${authority.cert}`];
-    app = parts.use(await startCore({ worker: false, args: [...tls, '--rate-limit=20'] }));
+    app = parts.use(await startCore({ worker: false, args: tls, config: { rateLimit: 20 } }));
   });
   afterAll(() => parts.disposeAsync());
 

@@ -83,7 +83,7 @@ test.skipIf(redisMissing !== null)('replicas with a Redis count together', async
 });
 
 test('a principal has a hundred streams, over both listeners together', async () => {
-  await using app = await startTestApp({ worker: false, config: { rateLimit: 0 } });
+  await using app = await startTestApp({ worker: false });
   const client = graphqlClient(app);
   const { tenant } = await app.core.tenants.create(actor('admin', 'test'), {
     name: 'Watched',
@@ -145,7 +145,7 @@ async function holdHistory({ administrator }: TestApp): Promise<AsyncDisposable>
 }
 
 test('streams that have not begun count as well, and those that do not begin no more', async () => {
-  await using app = await startTestApp({ worker: false, config: { rateLimit: 0 } });
+  await using app = await startTestApp({ worker: false });
   const client = graphqlClient(app);
   const feed = 'subscription { provisioningFeed { sequence } }';
   const unknown = `subscription { tenantProvisioning(tenantId: "${randomUUID()}") { sequence } }`;
@@ -166,11 +166,7 @@ test('streams that have not begun count as well, and those that do not begin no 
 }, 30_000);
 
 test('a stream that cannot begin in time is refused, and nothing is left of it', async () => {
-  await using app = await startTestApp({
-    worker: false,
-    config: { rateLimit: 0 },
-    timings: { requestLimitMs: 300 },
-  });
+  await using app = await startTestApp({ worker: false, timings: { requestLimitMs: 300 } });
   const client = graphqlClient(app);
   const feed = 'subscription { provisioningFeed { sequence } }';
   {

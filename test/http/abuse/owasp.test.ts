@@ -14,10 +14,7 @@ let client: GraphqlClient;
 let tenant: Tenant;
 
 beforeAll(async () => {
-  app = await startTestApp({
-    worker: false,
-    config: { production: true, rateLimit: 0 },
-  });
+  app = await startTestApp({ worker: false, config: { production: true } });
   client = graphqlClient(app);
   const input = { name: 'Victim', subdomain: 'victim', contactEmail: 'jo@victim.example' };
   ({ tenant } = await app.core.tenants.create(actor('admin', 'test'), input));
