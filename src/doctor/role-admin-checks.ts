@@ -1,21 +1,29 @@
 import type { SqlSession } from '../core/ports.ts';
-import { roleAdminMark, roleAdminPrefix } from '../workers/role-admin.ts';
+import {
+  asChief,
+  chiefOf,
+  chiefPrefix,
+  readRoleAdmin,
+  roleAdminMark,
+  roleAdminPrefix,
+} from '../workers/role-admin.ts';
 import { actedAs } from '../workers/role-admins.ts';
 import { ownershipMark } from '../workers/tenant-names.ts';
 import type { Finding } from './finding.ts';
 import { excessAttributes } from './role-attributes.ts';
 
-// Those who administer tenants' roles since PostgreSQL 16 (docs/decisions/0010): what they are, and who may act as them.
-// Who made one is its administrator for good; that gives no right to act as it.
+// Those who administer tenants' roles since PostgreSQL 16, and their chiefs (docs/decisions/0010): what they are, and who
+// may act as them. Who made one is its administrator for good; that gives no right to act as it. Parameters: the first and
+// the last of their names, and as how many of the newest the service may act.
 const roleAdminsSql = `
-SELECT rolname AS name, shobj_description(role.oid, 'pg_authid') AS mark,
+SELECT rolname AS name, shobj_description(role.oid, 'pg_authid') AS mark, ${chiefOf('role.oid')},
   array_remove(ARRAY[
     CASE WHEN rolcanlogin THEN 'LOGIN' END, CASE WHEN NOT rolcreaterole THEN 'NOCREATEROLE' END,
     ${excessAttributes}], NULL) AS attributes,
   ARRAY(
     SELECT member::regrole::text FROM pg_auth_members AS own
     WHERE roleid = role.oid AND coalesce((to_jsonb(own) ->> 'set_option')::boolean, true)
-      AND (member::regrole <> quote_ident(current_user)::regrole OR age > ${actedAs})
+      AND (member::regrole <> quote_ident(current_user)::regrole OR age > $3)
     ORDER BY 1
   ) AS members
 FROM (SELECT *, row_number() OVER (ORDER BY rolname DESC) AS age FROM pg_roles WHERE rolname BETWEEN $1::name AND $2::name) AS role
@@ -39,7 +47,13 @@ const check = 'role administrators';
 /** What is wrong with the roles that administer those of tenants. */
 export async function roleAdminFindings(sql: SqlSession, registryId: string): Promise<Finding[]> {
   const prefix = roleAdminPrefix(registryId);
-  const rows = await sql.query(roleAdminsSql, [`${prefix}00000`, `${prefix}99999`]);
+  const found = (names: string, newest: number) =>
+    sql.query(roleAdminsSql, [`${names}00000`, `${names}99999`, newest]);
+  // The service may act as all chiefs that there are.
+  const rows = [
+    ...(await found(prefix, actedAs)),
+    ...(await found(chiefPrefix(registryId), Number.MAX_SAFE_INTEGER)),
+  ];
   const orphans = await sql.query(orphansSql, ['tenant_', 'tenant_g', ownershipMark(registryId, ''), prefix]);
   return [...orphans.map(orphansFinding), ...rows.flatMap(roleAdminFinding)];
 
@@ -51,7 +65,7 @@ export async function roleAdminFindings(sql: SqlSession, registryId: string): Pr
     };
   }
 
-  function roleAdminFinding({ name, mark, attributes, members }: Record<string, unknown>): Finding[] {
+  function roleAdminFinding({ name, mark, attributes, members, ...row }: Record<string, unknown>): Finding[] {
     if (mark !== roleAdminMark(registryId)) {
       return [
         {
@@ -61,16 +75,21 @@ export async function roleAdminFindings(sql: SqlSession, registryId: string): Pr
         },
       ];
     }
+    const before = asChief(readRoleAdmin({ ...row, name }));
+    const remedy = (statement: string) => ({
+      as: 'service' as const,
+      sql: `${before} ${statement}; RESET ROLE`,
+    });
     return [
       ...strings(attributes).map((attribute) => ({
         check,
         what: `${name} is ${attribute}`,
-        remedy: { as: 'service' as const, sql: `ALTER ROLE ${name} ${opposite(attribute)}` },
+        remedy: remedy(`ALTER ROLE ${name} ${opposite(attribute)}`),
       })),
       ...strings(members).map((member) => ({
         check,
         what: `${member} may act as ${name}`,
-        remedy: { as: 'service' as const, sql: `REVOKE ${name} FROM ${member}` },
+        remedy: remedy(`REVOKE ${name} FROM ${member}`),
       })),
     ];
   }

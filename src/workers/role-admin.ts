@@ -3,11 +3,14 @@ import type { SqlSession } from '../core/ports.ts';
 // Since PostgreSQL 16, who creates a role without being a superuser becomes its administrator for good, by a membership.
 // Whatever asks whether somebody is the administrator of a role walks over all memberships of the one who asks: with
 // thousands of tenants that would be most of what creating one costs. So the service makes roles that administer a
-// bounded number of tenants' roles each, and works as the one that a tenant belongs to (docs/decisions/0010).
+// bounded number of tenants' roles each, and works as the one that a tenant belongs to. Those are made by chiefs, of a
+// bounded number each, too: whatever concerns an administrator is the chief's work (docs/decisions/0010).
 
 /** The role that administers a tenant's roles. Null stands for the service itself, on PostgreSQL 14 and 15. */
 export type RoleAdmin = {
   readonly name: string;
+  /** The role that made it, as which the service may act always; null: the service itself. */
+  readonly chief: string | null;
   /** Whether the service may act as it; else it takes the right for the transaction. */
   readonly granted: boolean;
 } | null;
@@ -21,15 +24,31 @@ export const isGranted = (role: string) => `EXISTS (
   WHERE roleid = ${role} AND member = to_regrole(quote_ident(session_user)) AND (to_jsonb(own) ->> 'set_option')::boolean
 ) AS granted`;
 
+/** The chief of an administrator of roles, of whatever registry; null where the service made it. */
+export const chiefOf = (role: string) => `(
+  SELECT chief.rolname FROM pg_auth_members AS over JOIN pg_roles AS chief ON chief.oid = over.member
+  WHERE over.roleid = ${role} AND over.admin_option AND chief.rolname ~ '^tms_[0-9a-f]{32}_chiefs_[0-9]{5}$'
+) AS chief`;
+
+/** An administrator from what {@link isGranted} and {@link chiefOf} find. */
+export function readRoleAdmin({ name, chief, granted }: Record<string, unknown>): NonNullable<RoleAdmin> {
+  return { name: String(name), chief: typeof chief === 'string' ? chief : null, granted: granted === true };
+}
+
+/** SQL that makes the session act as the chief of an administrator until the end of the transaction. */
+export function asChief({ chief }: Pick<NonNullable<RoleAdmin>, 'chief'>): string {
+  return `SET LOCAL ROLE ${chief ?? 'NONE'};`;
+}
+
 /** Who administers the roles of a tenant that is there. */
 export async function roleAdminOf(sql: SqlSession, registryId: string, owner: string): Promise<RoleAdmin> {
   const [admin] = await sql.query(
-    `SELECT member::regrole::text AS name, ${isGranted('membership.member')}
+    `SELECT member::regrole::text AS name, ${chiefOf('membership.member')}, ${isGranted('membership.member')}
      FROM pg_auth_members AS membership
      WHERE roleid = to_regrole($1) AND admin_option AND starts_with(member::regrole::text, $2)`,
     [owner, roleAdminPrefix(registryId)],
   );
-  return admin === undefined ? null : { name: String(admin.name), granted: admin.granted === true };
+  return admin === undefined ? null : readRoleAdmin(admin);
 }
 
 /** SQL before and behind what is done to a tenant's roles, in one transaction with it. */
@@ -37,8 +56,8 @@ export function asRoleAdmin(admin: RoleAdmin): { readonly before: string; readon
   if (admin === null) return { before: '', after: '' };
   const { name, granted } = admin;
   return {
-    before: `${granted ? '' : `GRANT ${name} TO SESSION_USER WITH INHERIT FALSE; `}SET LOCAL ROLE ${name};\n`,
-    after: `\n; RESET ROLE${granted ? '' : `; REVOKE ${name} FROM SESSION_USER`}`,
+    before: `${granted ? '' : `${asChief(admin)} GRANT ${name} TO SESSION_USER WITH INHERIT FALSE; `}SET LOCAL ROLE ${name};\n`,
+    after: `\n; ${granted ? '' : `${asChief(admin)} REVOKE ${name} FROM SESSION_USER; `}RESET ROLE`,
   };
 }
 
@@ -74,14 +93,13 @@ export function asOwner(
  */
 export function becoming(owner: string, admin: RoleAdmin): string {
   const { take } = ownership(owner, admin);
-  const taken =
-    admin?.granted === false ? `SET LOCAL ROLE NONE; REVOKE ${admin.name} FROM SESSION_USER;` : '';
+  const taken = admin?.granted === false ? `${asChief(admin)} REVOKE ${admin.name} FROM SESSION_USER;` : '';
   return `${take}
     SET ROLE ${owner};
     SET LOCAL ROLE ${admin?.name ?? 'NONE'}; REVOKE ${owner} FROM SESSION_USER; ${taken}`;
 }
 
-/** What the registry writes on them. */
+/** What the registry writes on them, and on their chiefs. */
 export function roleAdminMark(registryId: string): string {
   return `tenant-management-service registry=${registryId} roles`;
 }
@@ -89,4 +107,9 @@ export function roleAdminMark(registryId: string): string {
 /** What the names of those who administer begin with; five digits follow. */
 export function roleAdminPrefix(registryId: string): string {
   return `tms_${registryId.replaceAll('-', '')}_roles_`;
+}
+
+/** What the names of their chiefs begin with; five digits follow. */
+export function chiefPrefix(registryId: string): string {
+  return `tms_${registryId.replaceAll('-', '')}_chiefs_`;
 }

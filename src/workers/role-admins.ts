@@ -1,11 +1,23 @@
 import type { SqlSession } from '../core/ports.ts';
-import { isGranted, type RoleAdmin, roleAdminMark, roleAdminPrefix } from './role-admin.ts';
+import {
+  asChief,
+  chiefOf,
+  chiefPrefix,
+  isGranted,
+  type RoleAdmin,
+  readRoleAdmin,
+  roleAdminMark,
+  roleAdminPrefix,
+} from './role-admin.ts';
 
-// Whoever makes an administrator of roles walks over all memberships that there are, so it is made ahead of need, beside
-// the tenants that come up. They are filled one behind the other.
+// Whoever makes an administrator of roles walks over the memberships of its chief, so it is made ahead of need, beside the
+// tenants that come up. They are filled one behind the other.
 
 /** How many roles one administers, about; a tenant has three and its leases. */
 const capacity = 200;
+
+/** How many of those one chief has. Whoever makes a chief walks over all memberships that there are. */
+const chiefCapacity = 16;
 
 /** As how many the service may act: the one that is filled, the next one, and the one that somebody has just chosen last. */
 export const actedAs = 3;
@@ -31,8 +43,7 @@ export interface RoleAdmins {
 }
 
 interface Candidate {
-  readonly name: string;
-  readonly granted: boolean;
+  readonly admin: NonNullable<RoleAdmin>;
   readonly number: number;
   readonly members: number;
 }
@@ -44,7 +55,7 @@ export function createRoleAdmins({ registryId, beside }: RoleAdminsOptions): Rol
   async function again(sql: SqlSession, admin: RoleAdmin): Promise<RoleAdmin> {
     if (admin === null) return null;
     const [row] = await sql.query(`SELECT ${isGranted('to_regrole($1)')}`, [admin.name]);
-    return { name: admin.name, granted: row?.granted === true };
+    return { ...admin, granted: row?.granted === true };
   }
 
   /** The first one with room, and the next one in its place when it is the last. */
@@ -54,9 +65,8 @@ export function createRoleAdmins({ registryId, beside }: RoleAdminsOptions): Rol
     if ((withRoom(newest)?.members ?? 0) === 0) newest = await newestWhileNoneIsMade(sql);
     const chosen = withRoom(newest);
     if (chosen === undefined) return make(sql, withRoom);
-    const { name, granted } = chosen;
-    if (chosen === newest.at(-1)) makeAhead(name);
-    return { admin: { name, granted }, made: false };
+    if (chosen === newest.at(-1)) makeAhead(chosen.admin.name);
+    return { admin: chosen.admin, made: false };
   }
 
   /**
@@ -83,25 +93,53 @@ export function createRoleAdmins({ registryId, beside }: RoleAdminsOptions): Rol
     await sql.query('SELECT FROM pg_tablespace LIMIT 0');
     const newest = (await newestRoleAdmins(sql, registryId)) ?? [];
     const existing = thatWillDo(newest);
-    if (existing !== undefined)
-      return { admin: { name: existing.name, granted: existing.granted }, made: false };
-    const nameOf = (number: number) => `${roleAdminPrefix(registryId)}${String(number).padStart(5, '0')}`;
+    if (existing !== undefined) return { admin: existing.admin, made: false };
+    const nameOf = (number: number) => numbered(roleAdminPrefix(registryId), number);
     const number = (newest.at(-1)?.number ?? 0) + 1;
-    const name = nameOf(number);
-    const retired = number > actedAs ? `REVOKE ${nameOf(number - actedAs)} FROM SESSION_USER;` : '';
+    const admin = { name: nameOf(number), chief: await chiefWithRoom(sql), granted: true };
     await sql.query(`
+      ${asChief(admin)}
+      CREATE ROLE ${admin.name} NOLOGIN CREATEROLE;
+      COMMENT ON ROLE ${admin.name} IS '${roleAdminMark(registryId)}';
+      GRANT ${admin.name} TO SESSION_USER WITH INHERIT FALSE;
+      ${await retiring(sql, nameOf(number - actedAs))}
+      RESET ROLE`);
+    return { admin, made: true };
+  }
+
+  /** The newest chief, or one more. It lets the service act as itself; nobody else is asked for that. */
+  async function chiefWithRoom(sql: SqlSession): Promise<string> {
+    const prefix = chiefPrefix(registryId);
+    const [newest] = await sql.query(
+      `SELECT rolname AS name, (SELECT count(*)::int FROM pg_auth_members WHERE member = role.oid) AS members
+       FROM pg_roles AS role WHERE rolname BETWEEN $1::name AND $2::name ORDER BY rolname DESC LIMIT 1`,
+      [numbered(prefix, 0), numbered(prefix, 99_999)],
+    );
+    if (newest !== undefined && Number(newest.members) < chiefCapacity) return String(newest.name);
+    const name = numbered(prefix, numberOf(prefix, newest?.name) + 1);
+    await sql.query(`
+      SET LOCAL createrole_self_grant TO 'set';
       CREATE ROLE ${name} NOLOGIN CREATEROLE;
-      COMMENT ON ROLE ${name} IS '${roleAdminMark(registryId)}';
-      GRANT ${name} TO SESSION_USER WITH INHERIT FALSE;
-      ${retired}`);
-    return { admin: { name, granted: true }, made: true };
+      SET LOCAL createrole_self_grant TO DEFAULT;
+      COMMENT ON ROLE ${name} IS '${roleAdminMark(registryId)}'`);
+    return name;
+  }
+
+  /** SQL that takes the right to act as an administrator, which there may be. */
+  async function retiring(sql: SqlSession, name: string): Promise<string> {
+    const [retired] = await sql.query(
+      `SELECT ${chiefOf('role.oid')} FROM pg_roles AS role WHERE rolname = $1`,
+      [name],
+    );
+    if (retired === undefined) return '';
+    return `${asChief(readRoleAdmin({ ...retired, name }))} REVOKE ${name} FROM SESSION_USER;`;
   }
 
   /** Makes the one that comes behind the last; if that fails, whoever needs it makes it. */
   function makeAhead(last: string): void {
     beside(async (session) => {
       await session.query('BEGIN');
-      await make(session, (newest) => (newest.at(-1)?.name === last ? undefined : newest.at(-1)));
+      await make(session, (newest) => (newest.at(-1)?.admin.name === last ? undefined : newest.at(-1)));
       await session.query('COMMIT');
     });
   }
@@ -122,7 +160,16 @@ export function createRoleAdmins({ registryId, beside }: RoleAdminsOptions): Rol
 }
 
 function withRoom(newest: readonly Candidate[]): Candidate | undefined {
-  return newest.find(({ granted, members }) => granted && members < capacity);
+  return newest.find(({ admin, members }) => admin.granted && members < capacity);
+}
+
+function numbered(prefix: string, number: number): string {
+  return prefix + String(number).padStart(5, '0');
+}
+
+/** The number in a name; 0 where there is none. */
+function numberOf(prefix: string, name: unknown): number {
+  return typeof name === 'string' ? Number(name.slice(prefix.length)) : 0;
 }
 
 /** The newest two, the newer one last; null where none is needed, on PostgreSQL 14 and 15. */
@@ -132,20 +179,19 @@ async function newestRoleAdmins(sql: SqlSession, registryId: string): Promise<re
     `SELECT current_setting('server_version_num')::int >= 160000 AS needed, newest.*
      FROM (SELECT) AS server LEFT JOIN LATERAL (
        SELECT role.rolname AS name, (SELECT count(*)::int FROM pg_auth_members WHERE member = role.oid) AS members,
-         ${isGranted('role.oid')}
+         ${chiefOf('role.oid')}, ${isGranted('role.oid')}
        FROM pg_roles AS role WHERE role.rolname BETWEEN $1::name AND $2::name
        ORDER BY role.rolname DESC LIMIT 2
      ) AS newest ON true`,
-    [`${prefix}00000`, `${prefix}99999`],
+    [numbered(prefix, 0), numbered(prefix, 99_999)],
   );
   if (rows[0]?.needed !== true) return null;
   return rows
     .filter(({ name }) => name !== null)
-    .map(({ name, members, granted }) => ({
-      name: String(name),
-      members: Number(members),
-      granted: granted === true,
-      number: Number(String(name).slice(prefix.length)),
+    .map((row) => ({
+      admin: readRoleAdmin(row),
+      number: numberOf(prefix, row.name),
+      members: Number(row.members),
     }))
     .reverse();
 }

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { createPool } from '../../src/db/pool.ts';
 import { type DoctorOptions, examine } from '../../src/doctor/doctor.ts';
 import { createReport } from '../../src/doctor/report.ts';
-import { roleAdminMark, roleAdminPrefix } from '../../src/workers/role-admin.ts';
+import { chiefPrefix, roleAdminMark, roleAdminPrefix } from '../../src/workers/role-admin.ts';
 import { readTenantMigrations } from '../../src/workers/tenant-migrations.ts';
 import { ownershipMark } from '../../src/workers/tenant-names.ts';
 import { editor } from '../core/core-app.ts';
@@ -441,17 +441,24 @@ describe.each(postgresVersions)('the doctor on $title', (version) => {
           `SELECT member::regrole::text AS name FROM pg_auth_members WHERE roleid = 'T'::regrole AND admin_option`,
         );
         const named = (text: string) =>
-          text.replaceAll(/\bA\b/g, String(admin?.name)).replaceAll('ID', app.registryId.replaceAll('-', ''));
+          text.replaceAll(/\bA\b/g, String(admin?.name)).replaceAll(/\bC\b/g, chief());
         await drift(named(sql));
         return (lines: readonly string[]) =>
           lines.map((line) => `server: role administrators: ${named(line)}`);
       };
-      const asService = 'SET ROLE admin;';
+      const chief = () => `${chiefPrefix(app.registryId)}00001`;
 
       test.each<[string, string, string, string]>([
         ['may log in', 'ALTER ROLE A LOGIN', 'SELECT', 'A is LOGIN'],
         ['makes no roles', 'ALTER ROLE A NOCREATEROLE', 'SELECT', 'A is NOCREATEROLE'],
-        ['is lent to somebody', `${asService} GRANT A TO pg_monitor`, 'SELECT', 'pg_monitor may act as A'],
+        ['is lent to somebody', 'SET ROLE C; GRANT A TO pg_monitor', 'SELECT', 'pg_monitor may act as A'],
+        ['has a chief that may log in', 'ALTER ROLE C LOGIN', 'SELECT', 'C is LOGIN'],
+        [
+          'has a chief that is lent to somebody',
+          'SET ROLE admin; GRANT C TO pg_monitor',
+          'SELECT',
+          'pg_monitor may act as C',
+        ],
       ])('that one %s', async (_, sql, back, found) => {
         const lines = await prepared(sql.replaceAll('MARK', roleAdminMark(app.registryId)));
         try {
@@ -487,11 +494,11 @@ describe.each(postgresVersions)('the doctor on $title', (version) => {
         for (const name of newest) {
           await drift(`CREATE ROLE ${name} CREATEROLE; COMMENT ON ROLE ${name} IS '${mark}'`);
         }
-        await drift(`${asService} GRANT ${older} TO admin`);
+        await drift(`SET ROLE ${chief()}; GRANT ${older} TO admin`);
         try {
           await expectMended(older.map((name) => `server: role administrators: S may act as ${name}`));
         } finally {
-          await drift(`DROP ROLE ${newest}; ${asService} GRANT ${older} TO admin`);
+          await drift(`DROP ROLE ${newest}; SET ROLE ${chief()}; GRANT ${older} TO admin`);
         }
       });
 

@@ -13,6 +13,9 @@ import { connect, type Session } from './worker-app.ts';
 /** As many as one administers. */
 const capacity = 200;
 
+/** As many administrators as a chief makes. */
+const chiefCapacity = 16;
+
 describe.each(postgresVersions)('$title', (version) => {
   describe.skipIf(!version.available)('the roles of tenants', () => {
     let parts: AsyncDisposableStack;
@@ -48,18 +51,24 @@ describe.each(postgresVersions)('$title', (version) => {
     }
 
     /** What the service may act as. */
-    const granted = async (registryId: string) =>
+    const granted = async (registryId: string, kind = 'roles') =>
       (
         await session.query(
           `SELECT role.rolname AS name FROM pg_auth_members AS membership JOIN pg_roles AS role ON role.oid = roleid
-           WHERE member = session_user::regrole AND rolname LIKE $1 AND (to_jsonb(membership) ->> 'set_option')::boolean
+           WHERE member = session_user::regrole AND starts_with(rolname, $1) AND (to_jsonb(membership) ->> 'set_option')::boolean
            ORDER BY 1`,
-          [`tms_${registryId.replaceAll('-', '')}%`],
+          [`tms_${registryId.replaceAll('-', '')}_${kind}`],
         )
       ).map(({ name }) => name);
 
-    const name = (registryId: string, number: number) =>
-      `tms_${registryId.replaceAll('-', '')}_roles_0000${number}`;
+    const name = (registryId: string, number: number, kind = 'roles') =>
+      `tms_${registryId.replaceAll('-', '')}_${kind}_${String(number).padStart(5, '0')}`;
+
+    const administrator = (registryId: string, number: number, granted = true, chief = 1) => ({
+      name: name(registryId, number),
+      chief: name(registryId, chief, 'chiefs'),
+      granted,
+    });
 
     if (version.version === '15') {
       test('are administered by the service itself', async () => {
@@ -75,19 +84,19 @@ describe.each(postgresVersions)('$title', (version) => {
     test('are administered by roles of which each has room for so many, and the service acts as the newest three', async () => {
       const registryId = randomUUID();
       const first = await next(registryId);
-      expect(first).toEqual({ name: name(registryId, 1), granted: true });
+      expect(first).toEqual(administrator(registryId, 1));
       const [old = ''] = await createRoles(first, capacity - 1);
       expect(await next(registryId)).toEqual(first);
       await createRoles(first, 1);
       for (const number of [2, 3, 4]) {
         const admin = await next(registryId);
-        expect(admin).toEqual({ name: name(registryId, number), granted: true });
+        expect(admin).toEqual(administrator(registryId, number));
         await createRoles(admin, capacity);
       }
       expect(await granted(registryId)).toEqual([2, 3, 4].map((number) => name(registryId, number)));
 
       const admin = await roleAdminOf(session, registryId, old);
-      expect(admin).toEqual({ name: name(registryId, 1), granted: false });
+      expect(admin).toEqual(administrator(registryId, 1, false));
       const { before, after } = asRoleAdmin(admin);
       await inTransaction(session, () => session.query(`${before}ALTER ROLE ${old} LOGIN${after}`));
       expect(
@@ -97,13 +106,46 @@ describe.each(postgresVersions)('$title', (version) => {
       expect(await session.query('SELECT current_user = session_user AS own')).toEqual([{ own: true }]);
     });
 
+    test('have administrators that chiefs make, so many each, and the service acts as all chiefs', async () => {
+      const registryId = randomUUID();
+      const first = await next(registryId);
+      expect(first).toEqual(administrator(registryId, 1));
+      await createRoles(
+        { name: name(registryId, 1, 'chiefs'), chief: null, granted: true },
+        chiefCapacity - 1,
+      );
+      let admin = first;
+      for (const number of [2, 3, 4]) {
+        await createRoles(admin, capacity);
+        admin = await next(registryId);
+        expect(admin).toEqual(administrator(registryId, number, true, 2));
+      }
+      // Also of the one that another chief made.
+      expect(await granted(registryId)).toEqual([2, 3, 4].map((number) => name(registryId, number)));
+      expect(await granted(registryId, 'chiefs')).toEqual(
+        [1, 2].map((number) => name(registryId, number, 'chiefs')),
+      );
+    });
+
+    test('may have an administrator that the service made itself', async () => {
+      const registryId = randomUUID();
+      await session.query(`CREATE ROLE ${name(registryId, 1)} NOLOGIN CREATEROLE`);
+      const [role = ''] = await createRoles({ name: name(registryId, 1), chief: null, granted: false }, 1);
+      expect(await roleAdminOf(session, registryId, role)).toEqual({
+        name: name(registryId, 1),
+        chief: null,
+        granted: false,
+      });
+      expect(await granted(registryId)).toEqual([]);
+    });
+
     test('get one more administrator when several workers find none with room at once', async () => {
       const registryId = randomUUID();
       await using stack = new AsyncDisposableStack();
       const sessions: Session[] = [];
       for (let count = 0; count < 5; count++) sessions.push(stack.use(await connect(database.settings)));
       const all = await Promise.all(sessions.map((each) => next(registryId, each)));
-      expect(all).toEqual(Array(5).fill({ name: name(registryId, 1), granted: true }));
+      expect(all).toEqual(Array(5).fill(administrator(registryId, 1)));
     });
 
     test('go to an administrator that a worker knows, unless it is no longer among the newest', async () => {
@@ -112,18 +154,17 @@ describe.each(postgresVersions)('$title', (version) => {
       const known = () => inTransaction(session, () => roleAdmins.next(session));
       const first = await known();
       await createRoles(first, capacity);
-      expect(await known()).toEqual({ name: name(registryId, 2), granted: true });
+      expect(await known()).toEqual(administrator(registryId, 2));
       const second = await known();
       await createRoles(second, capacity);
       // It is not counted each time.
       expect(await known()).toEqual(second);
       for (const _ of [3, 4]) await createRoles(await next(registryId), capacity);
       await next(registryId);
-      expect(await inTransaction(session, () => roleAdmins.again(session, second))).toEqual({
-        name: name(registryId, 2),
-        granted: false,
-      });
-      expect(await known()).toEqual({ name: name(registryId, 5), granted: true });
+      expect(await inTransaction(session, () => roleAdmins.again(session, second))).toEqual(
+        administrator(registryId, 2, false),
+      );
+      expect(await known()).toEqual(administrator(registryId, 5));
     });
 
     test('get the next administrator ahead of need, once, and fill the one before it first', async () => {
@@ -148,13 +189,10 @@ describe.each(postgresVersions)('$title', (version) => {
       // Nobody waits for it any more: that one was committed long before.
       await createRoles(first, 1);
       await using holder = await connect(database.settings);
-      await createRoles({ name: name(registryId, 2), granted: true }, 1);
+      await createRoles(administrator(registryId, 2), 1);
       await holder.query('SELECT pg_advisory_lock(7243, hashtext($1))', [registryId]);
       const later = worker(registryId);
-      expect(await inTransaction(session, () => later.next(session))).toEqual({
-        name: name(registryId, 2),
-        granted: true,
-      });
+      expect(await inTransaction(session, () => later.next(session))).toEqual(administrator(registryId, 2));
     });
 
     test.each(['COMMIT', 'ROLLBACK'])(
