@@ -25,12 +25,6 @@ export interface StepContexts {
   inTransaction(sql: SharedSession, news: WorkNews): StepContext;
 }
 
-/**
- * For how long the service may act as an administrator that it could act as, milliseconds: the newest few may be acted as,
- * and nobody makes a hundred tenants in so short a time.
- */
-const freshMs = 100;
-
 /** The function that makes the contexts for a runner of an operation, who ends at the first transaction that fails. */
 export function createStepContexts({
   registryId,
@@ -56,9 +50,9 @@ export function createStepContexts({
       schemaVersion,
     };
     let stored: Promise<string> | undefined;
-    let known: { readonly admin: RoleAdmin; readonly at: number } | undefined;
+    let known: RoleAdmin | undefined;
     const remember = (admin: RoleAdmin) => {
-      known = { admin, at: performance.now() };
+      known = admin;
       return admin;
     };
     return {
@@ -70,9 +64,11 @@ export function createStepContexts({
         };
         let asked: Promise<RoleAdmin> | undefined;
         const ask = async () => {
-          if (known === undefined) return remember(await roleAdminOf(sql, registryId, target.names.owner));
-          if (performance.now() - known.at < freshMs) return known.admin;
-          return remember(await roleAdmins.again(sql, known.admin));
+          const admin =
+            known === undefined
+              ? roleAdminOf(sql, registryId, target.names.owner)
+              : roleAdmins.again(sql, known);
+          return remember(await admin);
         };
         return {
           ...target,

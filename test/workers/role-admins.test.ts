@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { sqlSession } from '../../src/db/sql-session.ts';
 import { asRoleAdmin, type RoleAdmin, roleAdminOf } from '../../src/workers/role-admin.ts';
 import { createRoleAdmins, type RoleAdminsOptions } from '../../src/workers/role-admins.ts';
@@ -14,7 +14,7 @@ import { connect, type Session } from './worker-app.ts';
 const capacity = 200;
 
 /** As many administrators as a chief makes. */
-const chiefCapacity = 16;
+const chiefCapacity = 8;
 
 describe.each(postgresVersions)('$title', (version) => {
   describe.skipIf(!version.available)('the roles of tenants', () => {
@@ -149,6 +149,8 @@ describe.each(postgresVersions)('$title', (version) => {
     });
 
     test('go to an administrator that a worker knows, unless it is no longer among the newest', async () => {
+      vi.useFakeTimers({ toFake: ['performance'] });
+      onTestFinished(() => void vi.useRealTimers());
       const registryId = randomUUID();
       const roleAdmins = worker(registryId);
       const known = () => inTransaction(session, () => roleAdmins.next(session));
@@ -161,9 +163,11 @@ describe.each(postgresVersions)('$title', (version) => {
       expect(await known()).toEqual(second);
       for (const _ of [3, 4]) await createRoles(await next(registryId), capacity);
       await next(registryId);
-      expect(await inTransaction(session, () => roleAdmins.again(session, second))).toEqual(
-        administrator(registryId, 2, false),
-      );
+      const again = () => inTransaction(session, () => roleAdmins.again(session, second));
+      // For so short a time it is not asked; nobody makes so many tenants in that.
+      expect(await again()).toEqual(second);
+      vi.advanceTimersByTime(100);
+      expect(await again()).toEqual(administrator(registryId, 2, false));
       expect(await known()).toEqual(administrator(registryId, 5));
     });
 

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createOperationJournal } from '../../src/db/operation-journal.ts';
 import { createPool } from '../../src/db/pool.ts';
 import { readLedger } from '../../src/workers/migration-ledger.ts';
+import { asChief, roleAdminOf } from '../../src/workers/role-admin.ts';
 import { runApart } from '../../src/workers/steps/run-apart.ts';
 import { readTenantMigrations } from '../../src/workers/tenant-migrations.ts';
 import { ownershipMark, tenantNames } from '../../src/workers/tenant-names.ts';
@@ -263,12 +264,11 @@ async function runFile(session: Session, tenantId: string, files: MigrationFiles
 /** As when newer ones were made: the service does not act as those of the tenant's roles any more (from 16 on). */
 async function retireAdministrators({ settings }: TestDatabase, owner: string): Promise<string[]> {
   await using session = await connect(settings);
-  const found = await session.query(
-    'SELECT member::regrole::text AS name FROM pg_auth_members WHERE roleid = $1::regrole AND admin_option',
-    [owner],
-  );
-  for (const { name } of found) await session.query(`REVOKE ${name} FROM SESSION_USER`);
-  return found.map(({ name }) => String(name));
+  const [registry] = await session.query('SELECT id FROM registry');
+  const admin = await roleAdminOf(session, String(registry?.id), owner);
+  if (admin === null) return [];
+  await session.query(`BEGIN; ${asChief(admin)} REVOKE ${admin.name} FROM SESSION_USER; COMMIT`);
+  return [admin.name];
 }
 
 /** The backends that wait for the holder, with an index in their hands. */
