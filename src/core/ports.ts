@@ -215,6 +215,8 @@ export interface WorkNews {
 export interface OperationJournal {
   /** Takes the operation when it is unfinished, due, and under nobody's lease; else null. */
   take(operationId: string): Promise<TakenOperation | null>;
+  /** Runs `work`, in which all transactions of the operation are made on one connection, one after the other. */
+  during(taken: TakenOperation, work: () => Promise<void>): Promise<void>;
   /** Lengthens the lease; false when the operation is lost. */
   renew(taken: TakenOperation): Promise<boolean>;
   /** The step is IN_PROGRESS: a transaction of its own, so that watchers see it. */

@@ -11,7 +11,7 @@ import { type ChangingTenant, changingTenant } from './changing-tenant.ts';
 import { hasCode } from './error-code.ts';
 import { reviveLostOperations } from './lost-operations.ts';
 import { operationNewsSql } from './operation-news.ts';
-import { inTransaction } from './pg-transaction.ts';
+import { type HeldConnection, holdConnection, inTransaction } from './pg-transaction.ts';
 import { readEvent, readOperation, readTenant, type SqlRow, selectList } from './rows.ts';
 import { sharedSession } from './sql-session.ts';
 import { jobKey, operationTask } from './start-operation.ts';
@@ -109,6 +109,8 @@ export interface OperationJournalOptions {
 
 /** The journal on PostgreSQL. */
 export function createOperationJournal({ pool, leaseMs, cache }: OperationJournalOptions): OperationJournal {
+  const held = new WeakMap<TakenOperation, HeldConnection>();
+
   /** Runs `work` and tells of it. COMMIT travels with what is told: when that is refused, it rolls back. */
   function recording(
     taken: TakenOperation,
@@ -143,7 +145,8 @@ export function createOperationJournal({ pool, leaseMs, cache }: OperationJourna
     taken: TakenOperation,
     work: (client: pg.PoolClient, tenant: ChangingTenant) => Promise<ProvisioningEvent[]>,
   ): Promise<ProvisioningEvent[]> {
-    const events = await inTransaction(pool, async (client) => {
+    const transaction = held.get(taken)?.inTransaction ?? ((run) => inTransaction(pool, run));
+    const events = await transaction(async (client) => {
       const tenant = changingTenant(client, taken.operation.tenantId, cache);
       const told = await work(client, tenant);
       tenant.committed();
@@ -218,6 +221,15 @@ export function createOperationJournal({ pool, leaseMs, cache }: OperationJourna
         told: { sequence: operation.lastSequence, tenantStatus },
         steps: row.steps as TakenOperation['steps'],
       };
+    },
+    async during(taken, work) {
+      using connection = holdConnection(pool);
+      held.set(taken, connection);
+      try {
+        await work();
+      } finally {
+        held.delete(taken);
+      }
     },
     async renew({ operation: { id, fence } }) {
       const { rowCount } = await pool.query(renewSql, [id, fence, leaseMs]);

@@ -64,7 +64,7 @@ export function createOperationRunner({
     const { id: operationId } = taken.operation;
     using lease = holdLease(journal, taken, renewIntervalMs, log);
     try {
-      await walk(taken, lease.lost);
+      await journal.during(taken, () => walk(taken, lease.lost));
     } catch (error) {
       if (!(error instanceof FencedOffError)) throw error;
       log.info({ operationId }, 'the operation belongs to somebody else now');

@@ -383,3 +383,36 @@ test('an operation that nobody brought to its end for a day is overdue', async (
   ]);
   expect((await take()).overdue).toBe(true);
 });
+
+describe('while an operation is run, its transactions', () => {
+  async function backendOf(taken: TakenOperation, position: number): Promise<unknown> {
+    let pid: unknown;
+    await journal.perform(taken, position, position + 1, async (sql) => {
+      pid = (await sql.query('SELECT pg_backend_pid() AS pid'))[0]?.pid;
+    });
+    return pid;
+  }
+
+  test('are made on one connection, which goes back to the pool', async () => {
+    const taken = await take();
+    await journal.during(taken, async () => {
+      const first = await backendOf(taken, 0);
+      // Who comes meanwhile gets others.
+      const others = await Promise.all([pool.connect(), pool.connect()]);
+      for (const other of others) other.release();
+      expect(await backendOf(taken, 1)).toBe(first);
+    });
+    expect(pool.idleCount).toBe(pool.totalCount);
+  });
+
+  test('are made on another one when that breaks, behind the one that finds it so', async () => {
+    const taken = await take();
+    await journal.during(taken, async () => {
+      const first = await backendOf(taken, 0);
+      await app.sql('SELECT pg_terminate_backend($1, 5000)', [first]);
+      await expect(backendOf(taken, 1)).rejects.toThrow();
+      expect(await backendOf(taken, 1)).not.toBe(first);
+    });
+    expect(pool.idleCount).toBe(pool.totalCount);
+  });
+});
