@@ -32,7 +32,7 @@ interface Outcome extends ProvisionTimes {
 
 const nothing: Outcome = { reason: null, succeeded: 0, fromAcceptance: 0, fromTaking: 0 };
 
-// By its small index: what is asked while the worker is measured is to cost next to nothing.
+// By its small index, and seldom: what is asked while the worker is measured is to cost next to nothing.
 const unfinishedSql = `SELECT FROM operations WHERE state IN ('PENDING', 'RUNNING') LIMIT 1`;
 
 const outcomeSql = `
@@ -58,6 +58,7 @@ export async function provision(
   await eventually(
     async () => (await administrator.query(unfinishedSql)).rowCount === 0,
     60_000 + 1_000 * count,
+    250,
   );
   const { rows } = await administrator.query<Outcome>(outcomeSql, [`${label}-%`]);
   const [{ succeeded, reason, ...times } = nothing] = rows;

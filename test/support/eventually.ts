@@ -1,15 +1,15 @@
 import { setTimeout as pause } from 'node:timers/promises';
 
-const intervalMs = 25;
-
 /**
  * Asks again and again until `check` answers something else than false, null or undefined, and throws no more.
  * @returns that answer
  * @throws what `check` threw last, or that it said no to the end, `deadlineMs` milliseconds from now
+ * @param intervalMs how long it pauses before it asks again, milliseconds
  */
 export async function eventually<T>(
   check: () => T | Promise<T>,
   deadlineMs: number,
+  intervalMs = 25,
 ): Promise<Exclude<T, false | null | undefined>> {
   const deadline = Date.now() + deadlineMs;
   for (;;) {
