@@ -26,24 +26,22 @@ const operationLimit = '1 day';
  */
 const state = 'operations.state::text';
 
+const itsTenant = (column: string) => `(SELECT ${column} FROM tenants WHERE id = operations.tenant_id)`;
+
 // A runner that died does not count as a try: its successor goes on with the same one.
 const takeSql = `
-WITH o AS (
-  UPDATE operations
-  SET state = 'RUNNING', fence = fence + 1, attempt = attempt + CASE state WHEN 'PENDING' THEN 1 ELSE 0 END,
-      next_attempt_at = NULL, started_at = coalesce(started_at, clock_timestamp()),
-      lease_until = clock_timestamp() + $2 * interval '1 millisecond'
-  WHERE id = $1::uuid AND ${state} IN ('PENDING', 'RUNNING')
-    AND (lease_until IS NULL OR lease_until < clock_timestamp())
-    AND (next_attempt_at IS NULL OR next_attempt_at <= clock_timestamp())
-  RETURNING *
-)
-SELECT ${selectList('operation', 'o')},
-  o.started_at < clock_timestamp() - interval '${operationLimit}' AS overdue,
-  tenants.schema_version AS "schemaVersion", tenants.status AS "tenantStatus",
+UPDATE operations
+SET state = 'RUNNING', fence = fence + 1, attempt = attempt + CASE state WHEN 'PENDING' THEN 1 ELSE 0 END,
+    next_attempt_at = NULL, started_at = coalesce(started_at, clock_timestamp()),
+    lease_until = clock_timestamp() + $2 * interval '1 millisecond'
+WHERE id = $1::uuid AND ${state} IN ('PENDING', 'RUNNING')
+  AND (lease_until IS NULL OR lease_until < clock_timestamp())
+  AND (next_attempt_at IS NULL OR next_attempt_at <= clock_timestamp())
+RETURNING ${selectList('operation', 'operations')},
+  started_at < clock_timestamp() - interval '${operationLimit}' AS overdue,
+  ${itsTenant('schema_version')} AS "schemaVersion", ${itsTenant('status')} AS "tenantStatus",
   (SELECT json_agg(json_build_object('position', position, 'name', name, 'status', status) ORDER BY position)
-   FROM operation_steps WHERE operation_id = o.id) AS steps
-FROM o JOIN tenants ON tenants.id = o.tenant_id`;
+   FROM operation_steps WHERE operation_id = operations.id) AS steps`;
 
 const renewSql = `
 UPDATE operations SET lease_until = clock_timestamp() + $3 * interval '1 millisecond'

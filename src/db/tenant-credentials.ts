@@ -8,13 +8,16 @@ import type { KeyRing } from './key-ring.ts';
  */
 export function createTenantCredentials(keyRing: KeyRing) {
   return async (sql: SqlSession, tenantId: string): Promise<string> => {
-    const [stored] = await sql.query(
-      `WITH made AS (
-         INSERT INTO tenant_credentials (tenant_id, password) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING password
-       )
-       SELECT password FROM made UNION ALL SELECT password FROM tenant_credentials WHERE tenant_id = $1`,
-      [tenantId, sealPassword(keyRing, tenantId, newPassword())],
+    const password = newPassword();
+    const made = await sql.query(
+      `INSERT INTO tenant_credentials (tenant_id, password) VALUES ($1, $2)
+       ON CONFLICT DO NOTHING RETURNING true AS made`,
+      [tenantId, sealPassword(keyRing, tenantId, password)],
     );
+    if (made.length > 0) return password;
+    const [stored] = await sql.query('SELECT password FROM tenant_credentials WHERE tenant_id = $1', [
+      tenantId,
+    ]);
     if (typeof stored?.password !== 'string') throw new Error('the tenant has no stored password');
     return openPassword(keyRing, tenantId, stored.password);
   };
