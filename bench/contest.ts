@@ -1,9 +1,9 @@
-import type pg from 'pg';
 import type { Cluster } from './cluster.ts';
 import { runBare, runDdl } from './peers.ts';
 import { provision } from './provision.ts';
 import type { Recording } from './recording.ts';
 import { startService } from './service.ts';
+import { writesOf } from './transaction-ids.ts';
 
 /** Milliseconds per tenant of each contender in one round. */
 export interface Round {
@@ -47,7 +47,7 @@ export async function contest(options: ContestOptions): Promise<Round[]> {
   const runAccepting = async (name: string) =>
     (await provision({ ...ours, label: `accepting-${made}-${name}` })).times.fromAcceptance;
 
-  const [oursWrites, bareWrites] = [
+  const [{ writes: oursWrites }, { writes: bareWrites }] = [
     await writesOf(administrator, tenants, () => runOurs('warm')),
     await writesOf(administrator, tenants, () => runBare(bare)),
   ];
@@ -67,15 +67,4 @@ export async function contest(options: ContestOptions): Promise<Round[]> {
     });
   }
   return counted;
-}
-
-/** Transaction ids per tenant that `work` uses up: what writes takes one, a savepoint with writes another one. */
-async function writesOf(client: pg.Client, tenants: number, work: () => Promise<unknown>): Promise<number> {
-  const next = async () => {
-    const { rows } = await client.query('SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS id');
-    return Number(rows[0].id);
-  };
-  const before = await next();
-  await work();
-  return ((await next()) - before) / tenants;
 }

@@ -4,6 +4,7 @@ import type { Cluster } from './cluster.ts';
 import { provision } from './provision.ts';
 import { type LoggedStatement, readStatements } from './server-log.ts';
 import { startService } from './service.ts';
+import { writesOf } from './transaction-ids.ts';
 
 /** What the service does in PostgreSQL for one tenant. */
 export interface Recording {
@@ -47,17 +48,17 @@ export async function record(cluster: Cluster): Promise<Recording> {
 
   await run('warm', tenants / 2);
   await mark(administrator, 'begin');
-  const { ids } = await run('recorded', tenants);
+  const { writes, result } = await writesOf(administrator, tenants, () => run('recorded', tenants));
   await mark(administrator, 'end');
   const statements = await eventually(() => between(cluster.logDirectory, 'begin', 'end'), 10_000);
-  const tenantId = ids.at(-1) ?? '';
+  const tenantId = result.ids.at(-1) ?? '';
   const ddl = ddlOf(statements, tenantId);
   if (!ddl.flat().some((sql) => sql.includes('CREATE SCHEMA')))
     throw new Error('the DDL of a tenant is not in the log as it is looked for');
   return {
     tenantId,
     ddl,
-    commits: Math.round((new Set(statements.map((one) => one.transactionId)).size - 1) / tenants) - 1,
+    commits: Math.round(writes) - 1,
     statementCount: Math.round(statements.length / tenants),
     statements: timesOf(statements),
   };
@@ -84,7 +85,7 @@ export async function between(
 
 /**
  * In each transaction that names the tenant, the statements without parameters: in the service those change the
- * catalog, all others have parameters.
+ * catalog. All others have parameters, but for the record, which ends with COMMIT.
  */
 function ddlOf(statements: readonly LoggedStatement[], tenantId: string): string[][] {
   const names = [tenantId, tenantId.replaceAll('-', '')];
@@ -92,7 +93,7 @@ function ddlOf(statements: readonly LoggedStatement[], tenantId: string): string
   const open = new Map<number, string[]>();
   for (const { pid, sql, hasParameters } of statements) {
     if (sql === 'BEGIN') open.set(pid, []);
-    if (sql === 'COMMIT') {
+    if (/\bCOMMIT$/.test(sql)) {
       const sent = open.get(pid) ?? [];
       if (sent.some((statement) => names.some((name) => statement.includes(name)))) transactions.push(sent);
       open.delete(pid);

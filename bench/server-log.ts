@@ -10,15 +10,12 @@ export interface LoggedStatement {
   readonly hasParameters: boolean;
   /** Their values as text, in their order. */
   readonly parameters: readonly (string | null)[];
-  /** 0 unless its transaction has written by the end of the statement. */
-  readonly transactionId: number;
   /** Parse, bind and execute together. */
   readonly milliseconds: number;
 }
 
 interface LogEntry {
   readonly pid: number;
-  readonly txid: number;
   readonly message: string;
   readonly detail?: string;
 }
@@ -32,7 +29,7 @@ export async function readStatements(directory: string): Promise<LoggedStatement
   for (const line of texts.join('').split('\n')) {
     // The last one may not be whole yet.
     if (!line.endsWith('}')) continue;
-    const { pid, txid, message, detail = '' }: LogEntry = JSON.parse(line);
+    const { pid, message, detail = '' }: LogEntry = JSON.parse(line);
     const [, duration, phase, sql = ''] =
       /^duration: ([\d.]+) ms {2}(statement|parse|bind|execute)(?: \S+)?: (.*)$/s.exec(message) ?? [];
     if (duration === undefined) continue;
@@ -47,7 +44,6 @@ export async function readStatements(directory: string): Promise<LoggedStatement
       sql,
       hasParameters: phase === 'execute',
       parameters: parametersIn(detail),
-      transactionId: txid,
       milliseconds,
     });
   }

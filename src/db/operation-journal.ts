@@ -14,8 +14,8 @@ import { operationNewsSql } from './operation-news.ts';
 import { type HeldConnection, holdConnection, inTransaction } from './pg-transaction.ts';
 import { readEvent, readOperation, readTenant, type SqlRow, selectList } from './rows.ts';
 import { sharedSession } from './sql-session.ts';
-import { jobKey, operationTask } from './start-operation.ts';
 import { begun, type News, parts, type StepNews } from './step-news.ts';
+import { divisionByZero, stepRecord } from './step-record.ts';
 
 /** How long an operation is tried, over however many runners: one whose step ends its worker each time is given up. */
 const operationLimit = '1 day';
@@ -47,43 +47,6 @@ const renewSql = `
 UPDATE operations SET lease_until = clock_timestamp() + $3 * interval '1 millisecond'
 WHERE id = $1::uuid AND fence = $2 AND ${state} = 'RUNNING'`;
 
-/** How `operationSql` ends when the operation is lost. */
-const divisionByZero = '22012';
-
-// News of steps: the operation under its fence, the steps, an event for each. A step's own work comes before, or the
-// operation's row would block the lease's renewal. Every new schema makes the server forget its plans, so each is planned
-// anew each time: three plain statements are cheaper than one that joins them, and what the runner knows is not looked up.
-
-// An error, not an empty answer, when the operation is lost: the transaction is rolled back.
-const operationSql = `
-UPDATE operations
-SET fence = fence / CASE WHEN fence = $2 AND state = 'RUNNING' THEN 1 ELSE 0 END,
-    last_sequence = $3, state = $4::operation_state, error = $5::text,
-    next_attempt_at = clock_timestamp() + $6::float8 * interval '1 millisecond',
-    lease_until = CASE $4::operation_state WHEN 'RUNNING' THEN lease_until END,
-    finished_at = CASE WHEN $4::operation_state IN ('SUCCEEDED', 'FAILED') THEN clock_timestamp() END
-WHERE id = $1::uuid`;
-
-const newest = '($3::step_status[])[array_position($2::int[], position)]';
-const stepsSql = `
-UPDATE operation_steps
-SET status = ${newest},
-    started_at = CASE
-      WHEN ${newest} = 'PENDING' THEN NULL
-      WHEN ${newest} = 'IN_PROGRESS' AND status <> 'IN_PROGRESS' THEN clock_timestamp()
-      ELSE coalesce(started_at, clock_timestamp()) END,
-    finished_at = CASE WHEN ${newest} IN ('SUCCESS', 'FAILED') THEN clock_timestamp() END,
-    error = CASE WHEN ${newest} = 'FAILED' THEN $4::text END
-WHERE operation_id = $1::uuid AND position = ANY ($2::int[])`;
-
-const eventsSql = `
-INSERT INTO provisioning_events
-  (tenant_id, sequence, operation_id, kind, operation_state, step, status, completed_steps, total_steps, message, tenant_status, created_at)
-SELECT $1::uuid, $2::int + number, $3::uuid, $4::operation_kind, state, name, status, completed, $5::int, message, $6::tenant_status, clock_timestamp()
-FROM unnest($7::int[], $8::operation_state[], $9::text[], $10::step_status[], $11::text[])
-  WITH ORDINALITY AS news (completed, state, name, status, message, number)
-RETURNING created_at AS "createdAt"`;
-
 const finishCancellingSql = operationNewsSql({
   tenant: `deleted_at = CASE WHEN previous.kind IN ('PROVISION', 'RESTORE') THEN clock_timestamp() ELSE deleted_at END`,
   operation: `state = 'CANCELLED', finished_at = clock_timestamp(), error = NULL, lease_until = NULL`,
@@ -91,12 +54,6 @@ const finishCancellingSql = operationNewsSql({
   resetSteps: 'true',
   message: 'cancelled',
 });
-
-// At the very moment from which the operation may be taken: a job that came earlier would find nothing to do.
-const retrySql = `
-SELECT graphile_worker.add_job('${operationTask}', json_build_object('operationId', id),
-  run_at => next_attempt_at, job_key => $2)
-FROM operations WHERE id = $1::uuid`;
 
 export interface OperationJournalOptions {
   readonly pool: pg.Pool;
@@ -130,7 +87,6 @@ export function createOperationJournal({ pool, leaseMs, cache }: OperationJourna
       // Of several that fail the first one is told, and that is the one which makes the others fail.
       const [events] = await Promise.all([
         tell(client, taken, { ...newsOf(messages), tenantStatus }),
-        client.query('COMMIT'),
         ...session.sent,
         tenant.done(),
       ]);
@@ -154,47 +110,21 @@ export function createOperationJournal({ pool, leaseMs, cache }: OperationJourna
     return events;
   }
 
+  /** Records the news and commits. */
   async function tell(
     client: pg.PoolClient,
-    { operation: { id, fence, tenantId, kind }, steps: all, told }: TakenOperation,
-    { state, news, tenantStatus = told.tenantStatus, error = null, retryInMs = null }: News,
+    taken: TakenOperation,
+    news: News,
   ): Promise<ProvisioningEvent[]> {
-    const newest = new Map(news.map(({ position, status }) => [position, status]));
-    const events = news.map(({ position, status, message }, index) => ({
-      tenantId,
-      operationId: id,
-      kind,
-      operationState: status === 'IN_PROGRESS' ? ('RUNNING' as const) : state,
-      sequence: told.sequence + index + 1,
-      step: String(all[position]?.name),
-      status,
-      completedSteps: position + (status === 'SUCCESS' ? 1 : 0),
-      totalSteps: all.length,
-      message,
-      tenantStatus,
-    }));
-    const column = (name: keyof (typeof events)[number]) => events.map((event) => event[name]);
-    const run = (name: string, text: string, ...values: unknown[]) =>
-      client.query<{ createdAt: Date }>({ name, text, values });
-    const sent = Promise.all([
-      run('operation', operationSql, id, fence, told.sequence + events.length, state, error, retryInMs),
-      run('steps', stepsSql, id, [...newest.keys()], [...newest.values()], error),
-      run(
-        'events',
-        eventsSql,
-        ...[tenantId, told.sequence, id, kind, all.length, tenantStatus],
-        ...[
-          column('completedSteps'),
-          column('operationState'),
-          column('step'),
-          column('status'),
-          column('message'),
-        ],
-      ),
-    ]);
-    const [, , { rows }] = await sent.catch((failure) => {
-      throw hasCode(failure, divisionByZero) ? lost(id, failure) : failure;
-    });
+    const { events, sql } = stepRecord(taken, news);
+    // Of several statements there are several results, which its types do not say.
+    const results: pg.QueryResult<{ createdAt: Date }>[] = await client
+      .query(sql)
+      .then((all) => [all].flat())
+      .catch((failure) => {
+        throw hasCode(failure, divisionByZero) ? lost(taken.operation.id, failure) : failure;
+      });
+    const rows = results.find(({ command }) => command === 'INSERT')?.rows ?? [];
     return events.flatMap((event, index) =>
       rows.slice(index, index + 1).map(({ createdAt }) => ({ ...event, createdAt })),
     );
@@ -235,12 +165,7 @@ export function createOperationJournal({ pool, leaseMs, cache }: OperationJourna
     },
     async begin(taken, position) {
       const news: News = { state: 'RUNNING', news: [begun(taken, position)] };
-      return only(
-        await telling(taken, async (client) => {
-          const [events] = await Promise.all([tell(client, taken, news), client.query('COMMIT')]);
-          return events;
-        }),
-      );
+      return only(await telling(taken, (client) => tell(client, taken, news)));
     },
     advance: (taken, position, work) =>
       recording(taken, work, (messages) => ({ state: 'RUNNING', news: parts(position, messages) })),
@@ -268,7 +193,7 @@ export function createOperationJournal({ pool, leaseMs, cache }: OperationJourna
         return readEvent(row);
       }),
     async fail(taken, position, reason, retryInMs) {
-      const { id, kind } = taken.operation;
+      const { kind } = taken.operation;
       const news: readonly StepNews[] = [{ position, status: 'FAILED', message: reason }];
       const state = retryInMs === null ? 'FAILED' : 'PENDING';
       const tenantStatus = state === 'FAILED' && kind === 'PROVISION' ? 'ERROR' : taken.told.tenantStatus;
@@ -276,10 +201,7 @@ export function createOperationJournal({ pool, leaseMs, cache }: OperationJourna
         await telling(taken, async (client, tenant) => {
           // The tenant's row is locked first and the operation's second, as everywhere.
           if (tenantStatus !== taken.told.tenantStatus) await tenant.set('status', tenantStatus);
-          const events = await tell(client, taken, { state, news, tenantStatus, error: reason, retryInMs });
-          if (retryInMs !== null) await client.query(retrySql, [id, jobKey(id)]);
-          await client.query('COMMIT');
-          return events;
+          return tell(client, taken, { state, news, tenantStatus, error: reason, retryInMs });
         }),
       );
     },
