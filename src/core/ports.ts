@@ -209,8 +209,8 @@ export interface WorkNews {
 }
 
 /**
- * What runners write of their operations, an event with each. Everything but `take`, `renew` and `revive` checks the
- * fence and throws `FencedOffError` when it is lost.
+ * What runners write of their operations, an event with each. Everything but `take`, `during`, `renew` and `revive`
+ * checks the fence and throws `FencedOffError` when it is lost.
  */
 export interface OperationJournal {
   /** Takes the operation when it is unfinished, due, and under nobody's lease; else null. */

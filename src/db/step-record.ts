@@ -115,6 +115,5 @@ function retrySql(id: string): string {
 
 function literal(value: string | number | null): string {
   if (value === null) return 'NULL';
-  // A message ends at a NUL.
-  return typeof value === 'number' ? String(value) : pg.escapeLiteral(value.replaceAll('\0', '\ufffd'));
+  return typeof value === 'number' ? String(value) : pg.escapeLiteral(value);
 }

@@ -384,6 +384,21 @@ test('an operation that nobody brought to its end for a day is overdue', async (
   expect((await take()).overdue).toBe(true);
 });
 
+test('what is told is kept as it is, whatever is in it', async () => {
+  const taken = await take();
+  const told = (what: string) => `${what}: it's "so" \\ \\' $1 %s; COMMIT; DROP TABLE x; --\n\u{1f600}`;
+  await journal.begin(taken, 0);
+  await journal.advance(taken, 0, async (_, news) => news.note(told('note')));
+  await journal.fail(taken, 0, told('reason'), 1_000);
+  const { operation, steps } = await written();
+  expect([operation[0]?.error, steps[0]?.error]).toEqual([told('reason'), told('reason')]);
+  const messages = await app.sql(
+    'SELECT message FROM provisioning_events WHERE operation_id = $1 ORDER BY sequence DESC LIMIT 2',
+    [operationId],
+  );
+  expect(messages.map(({ message }) => message)).toEqual([told('reason'), told('note')]);
+});
+
 describe('while an operation is run, its transactions', () => {
   async function backendOf(taken: TakenOperation, position: number): Promise<unknown> {
     let pid: unknown;
