@@ -66,6 +66,10 @@ export interface OperationJournalOptions {
 export function createOperationJournal({ pool, leaseMs, cache }: OperationJournalOptions): OperationJournal {
   const held = new WeakMap<TakenOperation, HeldConnection>();
 
+  function transactionOf<T>(taken: TakenOperation, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+    return held.get(taken)?.inTransaction(work) ?? inTransaction(pool, work);
+  }
+
   /** Runs `work` and tells of it. COMMIT travels with what is told: when that is refused, it rolls back. */
   function recording(
     taken: TakenOperation,
@@ -99,8 +103,7 @@ export function createOperationJournal({ pool, leaseMs, cache }: OperationJourna
     taken: TakenOperation,
     work: (client: pg.PoolClient, tenant: ChangingTenant) => Promise<ProvisioningEvent[]>,
   ): Promise<ProvisioningEvent[]> {
-    const transaction = held.get(taken)?.inTransaction ?? ((run) => inTransaction(pool, run));
-    const events = await transaction(async (client) => {
+    const events = await transactionOf(taken, async (client) => {
       const tenant = changingTenant(client, taken.operation.tenantId, cache);
       const told = await work(client, tenant);
       tenant.committed();
@@ -183,8 +186,9 @@ export function createOperationJournal({ pool, leaseMs, cache }: OperationJourna
         const news = [...parts(position, messages), undone];
         return { state: 'RUNNING', news: next === null ? news : [...news, begun(taken, next)] };
       }),
-    finishCancelling: ({ operation: { id, fence, tenantId } }) =>
-      inTransaction(pool, async (client) => {
+    finishCancelling: (taken) =>
+      transactionOf(taken, async (client) => {
+        const { id, fence, tenantId } = taken.operation;
         const [row] = (await client.query<SqlRow>(finishCancellingSql, [id, fence])).rows;
         if (row === undefined) throw lost(id);
         cache.outdate(tenantId, null);

@@ -90,7 +90,10 @@ function recordSql(
     WHERE operation_id = ${operation} AND position = ${position};`,
   );
   const rows = events.map(
-    (event) => `(${Object.values(eventColumns).map((field) => literal(event[field]))}, ${now})`,
+    (event) =>
+      `(${Object.values(eventColumns)
+        .map((field) => literal(event[field]))
+        .join(', ')}, ${now})`,
   );
   return `
     UPDATE operations
@@ -99,8 +102,8 @@ function recordSql(
       next_attempt_at = ${now} + ${literal(retryInMs)} * interval '1 millisecond'${operationColumns[state]}
     WHERE id = ${operation};
     ${steps.join('')}
-    INSERT INTO provisioning_events (${Object.keys(eventColumns)}, created_at)
-    VALUES ${rows} RETURNING created_at AS "createdAt";
+    INSERT INTO provisioning_events (${Object.keys(eventColumns).join(', ')}, created_at)
+    VALUES ${rows.join(', ')} RETURNING created_at AS "createdAt";
     ${retryInMs === null ? '' : retrySql(id)}
     COMMIT`;
 }

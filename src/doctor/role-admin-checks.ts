@@ -3,6 +3,7 @@ import {
   asChief,
   chiefOf,
   chiefPrefix,
+  isGranted,
   readRoleAdmin,
   roleAdminMark,
   roleAdminPrefix,
@@ -16,7 +17,7 @@ import { excessAttributes } from './role-attributes.ts';
 // may act as them. Who made one is its administrator for good; that gives no right to act as it. Parameters: the first and
 // the last of their names, and as how many of the newest the service may act.
 const roleAdminsSql = `
-SELECT rolname AS name, shobj_description(role.oid, 'pg_authid') AS mark, ${chiefOf('role.oid')},
+SELECT rolname AS name, shobj_description(role.oid, 'pg_authid') AS mark, ${chiefOf('role.oid')}, ${isGranted('role.oid')},
   array_remove(ARRAY[
     CASE WHEN rolcanlogin THEN 'LOGIN' END, CASE WHEN NOT rolcreaterole THEN 'NOCREATEROLE' END,
     ${excessAttributes}], NULL) AS attributes,
@@ -50,12 +51,26 @@ export async function roleAdminFindings(sql: SqlSession, registryId: string): Pr
   const found = (names: string, newest: number) =>
     sql.query(roleAdminsSql, [`${names}00000`, `${names}99999`, newest]);
   // The service may act as all chiefs that there are.
-  const rows = [
-    ...(await found(prefix, actedAs)),
-    ...(await found(chiefPrefix(registryId), Number.MAX_SAFE_INTEGER)),
-  ];
+  const chiefs = await found(chiefPrefix(registryId), Number.MAX_SAFE_INTEGER);
+  // The chiefs first: what is wrong with the others is mended by them.
+  const rows = [...chiefs, ...(await found(prefix, actedAs))];
+  const unreachable = chiefs.filter(({ granted }) => granted !== true);
   const orphans = await sql.query(orphansSql, ['tenant_', 'tenant_g', ownershipMark(registryId, ''), prefix]);
-  return [...orphans.map(orphansFinding), ...rows.flatMap(roleAdminFinding)];
+  return [
+    ...orphans.map(orphansFinding),
+    ...unreachable.map(unreachableFinding),
+    ...rows.flatMap(roleAdminFinding),
+  ];
+
+  function unreachableFinding({ name, mark }: Record<string, unknown>): Finding {
+    const sql = `GRANT ${name} TO SESSION_USER WITH INHERIT FALSE`;
+    return {
+      check,
+      what: `the service may not act as ${name}`,
+      remedy:
+        mark === roleAdminMark(registryId) ? { as: 'service', sql } : 'an administrator can tell whose it is',
+    };
+  }
 
   function orphansFinding({ count, name, service }: Record<string, unknown>): Finding {
     return {

@@ -28,6 +28,7 @@ export const isGranted = (role: string) => `EXISTS (
 export const chiefOf = (role: string) => `(
   SELECT chief.rolname FROM pg_auth_members AS over JOIN pg_roles AS chief ON chief.oid = over.member
   WHERE over.roleid = ${role} AND over.admin_option AND chief.rolname ~ '^tms_[0-9a-f]{32}_chiefs_[0-9]{5}$'
+  ORDER BY chief.rolname LIMIT 1
 ) AS chief`;
 
 /** An administrator from what {@link isGranted} and {@link chiefOf} find. */

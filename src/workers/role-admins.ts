@@ -26,8 +26,8 @@ export const actedAs = 3;
 const unasked = 10;
 
 /**
- * For how long the service may act as an administrator that it could act as, milliseconds: the newest few may be acted as,
- * and nobody makes a hundred tenants in so short a time.
+ * For how long the service may act as an administrator that it could act as, milliseconds. That ends when three newer ones
+ * have been made, and nobody makes the hundred tenants that it takes in so short a time.
  */
 const freshMs = 100;
 
@@ -64,8 +64,7 @@ export function createRoleAdmins({ registryId, beside }: RoleAdminsOptions): Rol
     const { name } = admin;
     const at = performance.now();
     if (acted?.name === name && at - acted.at < freshMs) return { ...admin, granted: true };
-    const [row] = await sql.query(`SELECT ${isGranted('to_regrole($1)')}`, [name]);
-    const granted = row?.granted === true;
+    const granted = await mayActAs(sql, name);
     if (granted) acted = { name, at };
     return { ...admin, granted };
   }
@@ -119,32 +118,36 @@ export function createRoleAdmins({ registryId, beside }: RoleAdminsOptions): Rol
     return { admin, made: true };
   }
 
-  /** The newest chief, or one more. It lets the service act as itself; nobody else is asked for that. */
+  /** The newest chief if it will do, or one more. It lets the service act as itself; nobody else is asked for that. */
   async function chiefWithRoom(sql: SqlSession): Promise<string> {
     const prefix = chiefPrefix(registryId);
     const [newest] = await sql.query(
-      `SELECT rolname AS name, (SELECT count(*)::int FROM pg_auth_members WHERE member = role.oid) AS members
+      `SELECT rolname AS name, rolcreaterole AND shobj_description(role.oid, 'pg_authid') = $3 AS own,
+         (SELECT count(*)::int FROM pg_auth_members WHERE member = role.oid) AS members, ${isGranted('role.oid')}
        FROM pg_roles AS role WHERE rolname BETWEEN $1::name AND $2::name ORDER BY rolname DESC LIMIT 1`,
-      [numbered(prefix, 0), numbered(prefix, 99_999)],
+      [numbered(prefix, 0), numbered(prefix, 99_999), roleAdminMark(registryId)],
     );
-    if (newest !== undefined && Number(newest.members) < chiefCapacity) return String(newest.name);
+    const willDo = newest?.own === true && newest.granted === true && Number(newest.members) < chiefCapacity;
+    if (willDo) return String(newest.name);
     const name = numbered(prefix, numberOf(prefix, newest?.name) + 1);
     await sql.query(`
       SET LOCAL createrole_self_grant TO 'set';
       CREATE ROLE ${name} NOLOGIN CREATEROLE;
-      SET LOCAL createrole_self_grant TO DEFAULT;
+      SET LOCAL createrole_self_grant TO '';
       COMMENT ON ROLE ${name} IS '${roleAdminMark(registryId)}'`);
     return name;
   }
 
-  /** SQL that takes the right to act as an administrator, which there may be. */
+  /** SQL that gives back the right to act as an administrator, if there is one and its chief can take it. */
   async function retiring(sql: SqlSession, name: string): Promise<string> {
-    const [retired] = await sql.query(
-      `SELECT ${chiefOf('role.oid')} FROM pg_roles AS role WHERE rolname = $1`,
+    const [found] = await sql.query(
+      `SELECT rolname AS name, ${chiefOf('role.oid')}, ${isGranted('role.oid')} FROM pg_roles AS role WHERE rolname = $1`,
       [name],
     );
-    if (retired === undefined) return '';
-    return `${asChief(readRoleAdmin({ ...retired, name }))} REVOKE ${name} FROM SESSION_USER;`;
+    if (found === undefined) return '';
+    const retired = readRoleAdmin(found);
+    if (!retired.granted || (retired.chief !== null && !(await mayActAs(sql, retired.chief)))) return '';
+    return `${asChief(retired)} REVOKE ${name} FROM SESSION_USER;`;
   }
 
   /** Makes the one that comes behind the last; if that fails, whoever needs it makes it. */
@@ -169,6 +172,11 @@ export function createRoleAdmins({ registryId, beside }: RoleAdminsOptions): Rol
       return admin;
     },
   };
+}
+
+async function mayActAs(sql: SqlSession, role: string): Promise<boolean> {
+  const [row] = await sql.query(`SELECT ${isGranted('to_regrole($1)')}`, [role]);
+  return row?.granted === true;
 }
 
 function withRoom(newest: readonly Candidate[]): Candidate | undefined {

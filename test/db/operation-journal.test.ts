@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { FencedOffError, type OperationJournal, type TakenOperation } from '../../src/core/ports.ts';
 import { createOperationJournal } from '../../src/db/operation-journal.ts';
 import { createPool } from '../../src/db/pool.ts';
@@ -416,6 +416,18 @@ describe('while an operation is run, its transactions', () => {
       const others = await Promise.all([pool.connect(), pool.connect()]);
       for (const other of others) other.release();
       expect(await backendOf(taken, 1)).toBe(first);
+    });
+    expect(pool.idleCount).toBe(pool.totalCount);
+  });
+
+  test('are made on another one when that has not been used for long', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const taken = await take();
+    await journal.during(taken, async () => {
+      const first = await backendOf(taken, 0);
+      vi.advanceTimersByTime(10_001);
+      expect(await backendOf(taken, 1)).not.toBe(first);
     });
     expect(pool.idleCount).toBe(pool.totalCount);
   });

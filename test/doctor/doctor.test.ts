@@ -459,6 +459,12 @@ describe.each(postgresVersions)('the doctor on $title', (version) => {
           'SELECT',
           'pg_monitor may act as C',
         ],
+        [
+          'has a chief that the service may not act as',
+          'REVOKE C FROM admin GRANTED BY admin',
+          'SELECT',
+          'the service may not act as C',
+        ],
       ])('that one %s', async (_, sql, back, found) => {
         const lines = await prepared(sql.replaceAll('MARK', roleAdminMark(app.registryId)));
         try {

@@ -127,6 +127,29 @@ describe.each(postgresVersions)('$title', (version) => {
       );
     });
 
+    test('get another chief where the service may not act as the newest one, whose administrators stay', async () => {
+      const registryId = randomUUID();
+      let admin = await next(registryId);
+      await session.query(`REVOKE ${name(registryId, 1, 'chiefs')} FROM SESSION_USER`);
+      for (const number of [2, 3, 4]) {
+        await createRoles(admin, capacity);
+        admin = await next(registryId);
+        expect(admin).toEqual(administrator(registryId, number, true, 2));
+      }
+      // Only its chief could have taken back the right to act as the first one.
+      expect(await granted(registryId)).toEqual([1, 2, 3, 4].map((number) => name(registryId, number)));
+    });
+
+    test('have no chief that somebody else has made under its name', async () => {
+      const registryId = randomUUID();
+      await using superuser = await connect(database.administrator);
+      await superuser.query(
+        `CREATE ROLE ${name(registryId, 1, 'chiefs')} CREATEROLE;
+         GRANT ${name(registryId, 1, 'chiefs')} TO ${database.settings.user} WITH INHERIT FALSE`,
+      );
+      expect(await next(registryId)).toEqual(administrator(registryId, 1, true, 2));
+    });
+
     test('may have an administrator that the service made itself', async () => {
       const registryId = randomUUID();
       await session.query(`CREATE ROLE ${name(registryId, 1)} NOLOGIN CREATEROLE`);
