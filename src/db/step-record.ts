@@ -59,7 +59,7 @@ export function stepRecord(
 
 function eventsOf(
   { operation, steps, told }: TakenOperation,
-  { state, news, ...rest }: News,
+  { state, news, tenantStatus = told.tenantStatus }: News,
 ): UntimedEvent[] {
   return news.map(({ position, status, message }, index) => ({
     tenantId: operation.tenantId,
@@ -72,7 +72,7 @@ function eventsOf(
     completedSteps: position + (status === 'SUCCESS' ? 1 : 0),
     totalSteps: steps.length,
     message,
-    tenantStatus: rest.tenantStatus ?? told.tenantStatus,
+    tenantStatus,
   }));
 }
 

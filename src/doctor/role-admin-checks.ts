@@ -1,5 +1,6 @@
 import type { SqlSession } from '../core/ports.ts';
 import {
+  allNumbered,
   asChief,
   chiefOf,
   chiefPrefix,
@@ -48,13 +49,13 @@ const check = 'role administrators';
 /** What is wrong with the roles that administer those of tenants. */
 export async function roleAdminFindings(sql: SqlSession, registryId: string): Promise<Finding[]> {
   const prefix = roleAdminPrefix(registryId);
-  const found = (names: string, newest: number) =>
-    sql.query(roleAdminsSql, [`${names}00000`, `${names}99999`, newest]);
+  const found = (names: string, newest: number) => sql.query(roleAdminsSql, [...allNumbered(names), newest]);
   // The service may act as all chiefs that there are.
   const chiefs = await found(chiefPrefix(registryId), Number.MAX_SAFE_INTEGER);
   // The chiefs first: what is wrong with the others is mended by them.
   const rows = [...chiefs, ...(await found(prefix, actedAs))];
-  const unreachable = chiefs.filter(({ granted }) => granted !== true);
+  const own = roleAdminMark(registryId);
+  const unreachable = chiefs.filter(({ granted, mark }) => granted !== true && mark === own);
   const orphans = await sql.query(orphansSql, ['tenant_', 'tenant_g', ownershipMark(registryId, ''), prefix]);
   return [
     ...orphans.map(orphansFinding),
@@ -62,13 +63,11 @@ export async function roleAdminFindings(sql: SqlSession, registryId: string): Pr
     ...rows.flatMap(roleAdminFinding),
   ];
 
-  function unreachableFinding({ name, mark }: Record<string, unknown>): Finding {
-    const sql = `GRANT ${name} TO SESSION_USER WITH INHERIT FALSE`;
+  function unreachableFinding({ name }: Record<string, unknown>): Finding {
     return {
       check,
       what: `the service may not act as ${name}`,
-      remedy:
-        mark === roleAdminMark(registryId) ? { as: 'service', sql } : 'an administrator can tell whose it is',
+      remedy: { as: 'service', sql: `GRANT ${name} TO SESSION_USER WITH INHERIT FALSE` },
     };
   }
 
@@ -81,7 +80,7 @@ export async function roleAdminFindings(sql: SqlSession, registryId: string): Pr
   }
 
   function roleAdminFinding({ name, mark, attributes, members, ...row }: Record<string, unknown>): Finding[] {
-    if (mark !== roleAdminMark(registryId)) {
+    if (mark !== own) {
       return [
         {
           check,

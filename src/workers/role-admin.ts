@@ -114,3 +114,13 @@ export function roleAdminPrefix(registryId: string): string {
 export function chiefPrefix(registryId: string): string {
   return `tms_${registryId.replaceAll('-', '')}_chiefs_`;
 }
+
+/** The name of the one with this number, 99,999 at most. */
+export function numbered(prefix: string, number: number): string {
+  return prefix + String(number).padStart(5, '0');
+}
+
+/** The first and the last name that there may be, as PostgreSQL orders them. */
+export function allNumbered(prefix: string): readonly [string, string] {
+  return [numbered(prefix, 0), numbered(prefix, 99_999)];
+}

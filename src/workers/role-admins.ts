@@ -1,9 +1,11 @@
 import type { SqlSession } from '../core/ports.ts';
 import {
+  allNumbered,
   asChief,
   chiefOf,
   chiefPrefix,
   isGranted,
+  numbered,
   type RoleAdmin,
   readRoleAdmin,
   roleAdminMark,
@@ -125,7 +127,7 @@ export function createRoleAdmins({ registryId, beside }: RoleAdminsOptions): Rol
       `SELECT rolname AS name, rolcreaterole AND shobj_description(role.oid, 'pg_authid') = $3 AS own,
          (SELECT count(*)::int FROM pg_auth_members WHERE member = role.oid) AS members, ${isGranted('role.oid')}
        FROM pg_roles AS role WHERE rolname BETWEEN $1::name AND $2::name ORDER BY rolname DESC LIMIT 1`,
-      [numbered(prefix, 0), numbered(prefix, 99_999), roleAdminMark(registryId)],
+      [...allNumbered(prefix), roleAdminMark(registryId)],
     );
     const willDo = newest?.own === true && newest.granted === true && Number(newest.members) < chiefCapacity;
     if (willDo) return String(newest.name);
@@ -183,10 +185,6 @@ function withRoom(newest: readonly Candidate[]): Candidate | undefined {
   return newest.find(({ admin, members }) => admin.granted && members < capacity);
 }
 
-function numbered(prefix: string, number: number): string {
-  return prefix + String(number).padStart(5, '0');
-}
-
 /** The number in a name; 0 where there is none. */
 function numberOf(prefix: string, name: unknown): number {
   return typeof name === 'string' ? Number(name.slice(prefix.length)) : 0;
@@ -203,7 +201,7 @@ async function newestRoleAdmins(sql: SqlSession, registryId: string): Promise<re
        FROM pg_roles AS role WHERE role.rolname BETWEEN $1::name AND $2::name
        ORDER BY role.rolname DESC LIMIT 2
      ) AS newest ON true`,
-    [numbered(prefix, 0), numbered(prefix, 99_999)],
+    allNumbered(prefix),
   );
   if (rows[0]?.needed !== true) return null;
   return rows

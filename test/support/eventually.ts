@@ -2,9 +2,9 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 /**
  * Asks again and again until `check` answers something else than false, null or undefined, and throws no more.
+ * @param intervalMs how long it pauses before it asks again, milliseconds
  * @returns that answer
  * @throws what `check` threw last, or that it said no to the end, `deadlineMs` milliseconds from now
- * @param intervalMs how long it pauses before it asks again, milliseconds
  */
 export async function eventually<T>(
   check: () => T | Promise<T>,
