@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { Tenant } from '../core/model.ts';
+import { closeRedis } from '../redis/redis-connection.ts';
 import { changeMessage } from './change-message.ts';
 import { outdateScript, storeScript } from './scripts.ts';
 import { parseTenantEntry, tenantEntry } from './tenant-entry.ts';
@@ -151,7 +152,7 @@ export function createRedisTier({ redis, prefix, channel, onTurn, log }: RedisTi
       clearTimeout(retry);
       // Each ends by itself, with an answer or without one in time.
       await Promise.all(sending);
-      redis.disconnect();
+      closeRedis(redis);
     },
   };
 }

@@ -2,6 +2,7 @@ import type { RedisPubSub } from 'graphql-redis-subscriptions';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { ProvisioningEvent } from '../core/model.ts';
+import { closeRedis } from '../redis/redis-connection.ts';
 
 /** Of the events that could not be sent the newest are kept: a later one of a tenant shows that earlier ones are missing. */
 const unsentLimit = 1_000;
@@ -51,7 +52,7 @@ export function createPublisher({ redis, pubsub, channel, onUnsent, log }: Publi
     async [Symbol.asyncDispose]() {
       // Each ends by itself, with an answer or without one in time.
       await Promise.all(sending);
-      redis.disconnect();
+      closeRedis(redis);
     },
   };
 }

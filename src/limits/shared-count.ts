@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { connectRedis, type RedisServer } from '../redis/redis-connection.ts';
+import { closeRedis, connectRedis, type RedisServer } from '../redis/redis-connection.ts';
 import type { SharedCount } from './rate-limit.ts';
 
 /** How long a request waits for the count that processes share, milliseconds; it then goes on without. */
@@ -24,7 +24,7 @@ export function connectSharedCount(options: SharedCountOptions): (SharedCount & 
   if (server !== null) {
     // A connection of its own: what waits for an answer here must not wait behind events.
     const redis = connectRedis(server, 'limiter', log, answerWithinMs);
-    return { kind: 'redis', redis, registryId, nameOf, [Symbol.dispose]: () => redis.disconnect() };
+    return { kind: 'redis', redis, registryId, nameOf, [Symbol.dispose]: () => closeRedis(redis) };
   }
   return hasSiblings ? { kind: 'first process', answerWithinMs, [Symbol.dispose]() {} } : null;
 }

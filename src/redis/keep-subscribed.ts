@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
+import { closeRedis } from './redis-connection.ts';
 
 /** A server that refuses the subscription is asked again after this long, milliseconds. */
 const retryMs = 2_000;
@@ -54,7 +55,7 @@ export function keepSubscribed(options: SubscriptionOptions): Subscription {
     isUp: () => up,
     [Symbol.dispose]() {
       clearTimeout(retry);
-      redis.disconnect();
+      closeRedis(redis);
     },
   };
 }

@@ -63,6 +63,16 @@ export function connectRedis(
   return redis;
 }
 
+/**
+ * Ends a connection for good. In the middle of a TLS handshake the client would only half close it; the server complains of
+ * that, and where its certificate was refused as well, nobody listens any more and the complaint ends the process.
+ */
+export function closeRedis(redis: Redis): void {
+  redis.disconnect();
+  // There is none before the first attempt.
+  redis.stream?.destroy();
+}
+
 /** Node tells a server the name that it was called by only where that is asked for; an address is no name. */
 function withServerName(tls: ConnectionOptions, host: string): ConnectionOptions {
   return isIP(host.replace(/^\[|\]$/g, '')) === 0 ? { ...tls, servername: host } : tls;

@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import { createRateLimit } from '../../src/limits/rate-limit.ts';
-import { connectRedis } from '../../src/redis/redis-connection.ts';
+import { closeRedis, connectRedis } from '../../src/redis/redis-connection.ts';
 import { eventually } from '../support/eventually.ts';
 import { redisMissing, startRedis } from '../support/redis.ts';
 
@@ -44,9 +44,7 @@ describe.skipIf(redisMissing !== null)('with Redis', () => {
     await using redis = await startRedis();
     await using parts = new AsyncDisposableStack();
     const process = async () => {
-      const connection = parts.adopt(connectRedis({ url: redis.url, tls: null }, 'limiter', log), (it) =>
-        it.disconnect(),
-      );
+      const connection = parts.adopt(connectRedis({ url: redis.url, tls: null }, 'limiter', log), closeRedis);
       await eventually(async () => connection.status === 'ready', 5_000);
       return createRateLimit({
         objectsPerSecond: 10,
@@ -66,9 +64,7 @@ describe.skipIf(redisMissing !== null)('with Redis', () => {
   test('a Redis that goes fails nobody; this process counts alone', async () => {
     await using redis = await startRedis();
     await using parts = new AsyncDisposableStack();
-    const connection = parts.adopt(connectRedis({ url: redis.url, tls: null }, 'limiter', log), (it) =>
-      it.disconnect(),
-    );
+    const connection = parts.adopt(connectRedis({ url: redis.url, tls: null }, 'limiter', log), closeRedis);
     await eventually(async () => connection.status === 'ready', 5_000);
     const { take } = createRateLimit({
       objectsPerSecond: 10,
