@@ -312,6 +312,8 @@ export interface LeaseSlot {
 
 /** What a lease does to the roles on the server; each in a transaction that holds the slot for itself. */
 export interface LeaseRoles {
+  /** Runs a transaction with them, and once more when the right to administer them was given back in the middle of it. */
+  againIfDenied<T>(work: () => Promise<T>): Promise<T>;
   /**
    * `opening` is SQL that lets in who knows the password, until `expiresAt` and once at a time, and makes the role when
    * there is none.

@@ -51,6 +51,9 @@ export interface LeaseStoreOptions {
  * holds the lock of its row. So no two ever work on the same role, and who ends a lease cannot meet its successor.
  */
 export function createLeaseStore({ pool, roles, restMs }: LeaseStoreOptions): LeaseStore {
+  const transaction = <T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T> =>
+    roles.againIfDenied(() => inTransaction(pool, work));
+
   /**
    * Runs `work` while the lease is there, for nobody else to end it, and then with COMMIT the statements that it answers.
    * @returns false when it is not there
@@ -60,7 +63,7 @@ export function createLeaseStore({ pool, roles, restMs }: LeaseStoreOptions): Le
     work: (sql: SqlSession, lease: HeldLease) => Promise<readonly pg.QueryConfig[]>,
     before = '',
   ): Promise<boolean> {
-    return inTransaction(pool, async (client) => {
+    return transaction(async (client) => {
       const sql = sqlSession(client);
       const [, { rows }] = await Promise.all([
         before && client.query(before),
@@ -75,7 +78,7 @@ export function createLeaseStore({ pool, roles, restMs }: LeaseStoreOptions): Le
   return {
     take: ({ id, tenantId, actor, password, durationMs }, slotFor) =>
       reachingDatabase(() =>
-        inTransaction(pool, async (client) => {
+        transaction(async (client) => {
           const values = [tenantId, durationMs];
           const [, { rows }] = await Promise.all([
             client.query({ name: 'lock_tenant', text: lockTenantSql, values: [tenantId] }),

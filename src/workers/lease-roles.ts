@@ -1,6 +1,6 @@
 import { InvalidStateError, UnavailableError } from '../core/errors.ts';
 import type { LeaseRoles, SqlSession } from '../core/ports.ts';
-import { asRoleAdmin, roleAdminOf } from './role-admin.ts';
+import { againIfDenied, asRoleAdmin, roleAdminOf } from './role-admin.ts';
 import { scramVerifier } from './scram.ts';
 import { StepError } from './step.ts';
 import { leaseLogin, ownershipMark, type TenantNames, tenantNames } from './tenant-names.ts';
@@ -40,6 +40,7 @@ export function createLeaseRoles(registryId: string): LeaseRoles {
   }
 
   return {
+    againIfDenied: (work) => againIfDenied(registryId, work),
     async open(sql, { password, expiresAt, ...slot }) {
       const of = target(slot);
       const { names, login, mark } = of;

@@ -1,4 +1,5 @@
 import type { SqlSession } from '../core/ports.ts';
+import { causesOf, sqlStateOf } from './retry-policy.ts';
 
 // Since PostgreSQL 16, who creates a role without being a superuser becomes its administrator for good, by a membership.
 // Whatever asks whether somebody is the administrator of a role walks over all memberships of the one who asks: with
@@ -50,6 +51,27 @@ export async function roleAdminOf(sql: SqlSession, registryId: string, owner: st
     [owner, roleAdminPrefix(registryId)],
   );
   return admin === undefined ? null : readRoleAdmin(admin);
+}
+
+/**
+ * Runs a transaction, and once more when the service was denied to act as one of its administrators. It gives that right
+ * back when newer ones are made, and that may be between asking for it and using it.
+ * @param forget called before the second time: what is remembered of who may act as whom is out of date
+ */
+export async function againIfDenied<T>(
+  registryId: string,
+  work: () => Promise<T>,
+  forget: () => void = () => {},
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const isDenial = (cause: Error) =>
+      sqlStateOf(cause) === '42501' && cause.message.includes(roleAdminPrefix(registryId));
+    if (!causesOf(error).some(isDenial)) throw error;
+    forget();
+    return work();
+  }
 }
 
 /** SQL before and behind what is done to a tenant's roles, in one transaction with it. */

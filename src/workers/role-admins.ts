@@ -27,10 +27,7 @@ export const actedAs = 3;
 /** How many tenants get the same one before it is asked whether it has room: few, since all workers do so. */
 const unasked = 10;
 
-/**
- * For how long the service may act as an administrator that it could act as, milliseconds. That ends when three newer ones
- * have been made, and nobody makes the hundred tenants that it takes in so short a time.
- */
+/** For how long it is taken that the service may act as an administrator that it could act as, milliseconds. */
 const freshMs = 100;
 
 /** The first of the two numbers of the lock under which one is made. */
@@ -48,6 +45,8 @@ export interface RoleAdmins {
   next(sql: SqlSession): Promise<RoleAdmin>;
   /** The same as it is now: whether the service may act as it changes when it is no longer among the newest. */
   again(sql: SqlSession, admin: RoleAdmin): Promise<RoleAdmin>;
+  /** The service was denied to act as one: what it remembers of that is out of date. */
+  denied(): void;
 }
 
 interface Candidate {
@@ -163,6 +162,9 @@ export function createRoleAdmins({ registryId, beside }: RoleAdminsOptions): Rol
 
   return {
     again,
+    denied() {
+      acted = undefined;
+    },
     async next(sql) {
       if (known !== undefined && known.left-- > 0) {
         const admin = await again(sql, known.admin);

@@ -1,5 +1,5 @@
 import type { SharedSession, SqlSession, TakenOperation, WorkNews } from '../core/ports.ts';
-import { type RoleAdmin, roleAdminOf } from './role-admin.ts';
+import { againIfDenied, type RoleAdmin, roleAdminOf } from './role-admin.ts';
 import type { RoleAdmins } from './role-admins.ts';
 import type { StepContext, StepTarget } from './step.ts';
 import type { TenantMigrations } from './tenant-migrations.ts';
@@ -23,9 +23,11 @@ export interface StepContextOptions {
 export interface StepContexts {
   readonly target: StepTarget;
   inTransaction(sql: SharedSession, news: WorkNews): StepContext;
+  /** Runs a transaction, and once more when it was denied to act as the administrator of the tenant's roles. */
+  againIfDenied<T>(work: () => Promise<T>): Promise<T>;
 }
 
-/** The function that makes the contexts for a runner of an operation, who ends at the first transaction that fails. */
+/** The function that makes the contexts for a runner of an operation, who ends at the first transaction that fails otherwise. */
 export function createStepContexts({
   registryId,
   migrations,
@@ -57,6 +59,12 @@ export function createStepContexts({
     };
     return {
       target,
+      againIfDenied: (work) =>
+        againIfDenied(registryId, work, () => {
+          roleAdmins.denied();
+          // It was rolled back, and a password that it stored with it.
+          [known, stored] = [undefined, undefined];
+        }),
       inTransaction(sql, news) {
         const ownPassword = () => {
           stored ??= password(sql, tenantId);

@@ -47,7 +47,7 @@ export interface StepRunner {
 /** The function that makes the runner of an operation's steps, each within its time and only as long as it is ours. */
 export function createStepRunner({ journal, contexts, migrations, session, limitMs }: StepRunnerOptions) {
   return (taken: TakenOperation): StepRunner => {
-    const { target, inTransaction } = contexts(taken);
+    const { target, inTransaction, againIfDenied } = contexts(taken);
     const recorded =
       (work: (context: StepContext) => Promise<void>): RecordedWork =>
       (sql, news) =>
@@ -63,21 +63,22 @@ export function createStepRunner({ journal, contexts, migrations, session, limit
         return within(step.limitMs ?? limitMs, lost, async () => {
           await step.prepare?.({
             ...target,
-            transaction: async (work) => tell(await journal.advance(taken, position, recorded(work))),
-            session,
+            transaction: async (work) =>
+              tell(await againIfDenied(() => journal.advance(taken, position, recorded(work)))),
+            session: (work) => againIfDenied(() => session(work)),
           });
           const work = recorded(async (context) => {
             if (!(await step.probe(context))) await step.apply(context);
             await step.verify?.(context);
           });
-          tell(await journal.perform(taken, position, next, work));
+          tell(await againIfDenied(() => journal.perform(taken, position, next, work)));
         });
       },
       async undo({ step: { name, position }, next, lost, tell }) {
         const step = stepOf(name);
         const work = recorded(async (context) => step.undo?.(context));
         return within(step.limitMs ?? limitMs, lost, async () =>
-          tell(await journal.undo(taken, position, next, work)),
+          tell(await againIfDenied(() => journal.undo(taken, position, next, work))),
         );
       },
     };
