@@ -7,15 +7,14 @@ import {
   type TakenOperation,
 } from '../core/ports.ts';
 import type { TenantCache } from '../core/tenant-cache.ts';
-import { type ChangingTenant, changingTenant } from './changing-tenant.ts';
 import { hasCode } from './error-code.ts';
 import { reviveLostOperations } from './lost-operations.ts';
 import { operationNewsSql } from './operation-news.ts';
 import { type HeldConnection, holdConnection, inTransaction } from './pg-transaction.ts';
 import { readEvent, readOperation, readTenant, type SqlRow, selectList } from './rows.ts';
 import { sharedSession } from './sql-session.ts';
-import { begun, type News, parts, type StepNews } from './step-news.ts';
-import { divisionByZero, stepRecord } from './step-record.ts';
+import { begun, type News, parts, type StepNews, type TenantChanges } from './step-news.ts';
+import { divisionByZero, type RecordRow, stepRecord } from './step-record.ts';
 
 /** How long an operation is tried, over however many runners: one whose step ends its worker each time is given up. */
 const operationLimit = '1 day';
@@ -76,23 +75,23 @@ export function createOperationJournal({ pool, leaseMs, cache }: OperationJourna
     work: RecordedWork,
     newsOf: (messages: readonly string[]) => News,
   ): Promise<ProvisioningEvent[]> {
-    return telling(taken, async (client, tenant) => {
+    return telling(taken, async (client) => {
       const session = sharedSession(client);
       const messages: string[] = [];
-      let { tenantStatus } = taken.told;
+      const tenant: TenantChanges = {};
       await work(session, {
         note: (message) => void messages.push(message),
         setTenantStatus(status) {
-          tenantStatus = status;
-          void tenant.set('status', status);
+          tenant.status = status;
         },
-        setSchemaVersion: (version) => void tenant.set('schemaVersion', version),
+        setSchemaVersion(version) {
+          tenant.schemaVersion = version;
+        },
       });
       // Of several that fail the first one is told, and that is the one which makes the others fail.
       const [events] = await Promise.all([
-        tell(client, taken, { ...newsOf(messages), tenantStatus }),
+        tell(client, taken, { ...newsOf(messages), tenant }),
         ...session.sent,
-        tenant.done(),
       ]);
       return events;
     });
@@ -101,35 +100,34 @@ export function createOperationJournal({ pool, leaseMs, cache }: OperationJourna
   /** A transaction with news. Once it is committed, the next ones come behind them. */
   async function telling(
     taken: TakenOperation,
-    work: (client: pg.PoolClient, tenant: ChangingTenant) => Promise<ProvisioningEvent[]>,
+    work: (client: pg.PoolClient) => Promise<ProvisioningEvent[]>,
   ): Promise<ProvisioningEvent[]> {
-    const events = await transactionOf(taken, async (client) => {
-      const tenant = changingTenant(client, taken.operation.tenantId, cache);
-      const told = await work(client, tenant);
-      tenant.committed();
-      return told;
-    });
+    const events = await transactionOf(taken, work);
     for (const { sequence, tenantStatus } of events) taken.told = { sequence, tenantStatus };
     return events;
   }
 
-  /** Records the news and commits. */
+  /** Records the news and commits; nobody remembers a tenant as it was before they changed it. */
   async function tell(
     client: pg.PoolClient,
     taken: TakenOperation,
     news: News,
   ): Promise<ProvisioningEvent[]> {
-    const { events, sql } = stepRecord(taken, news);
+    const { id, tenantId } = taken.operation;
+    const { events, changesTenant, sql } = stepRecord(taken, news);
+    if (changesTenant) cache.outdate(tenantId, null);
     // Of several statements there are several results, which its types do not say.
-    const results: pg.QueryResult<{ createdAt: Date }>[] = await client
+    const results: pg.QueryResult<RecordRow>[] = await client
       .query(sql)
       .then((all) => [all].flat())
       .catch((failure) => {
-        throw hasCode(failure, divisionByZero) ? lost(taken.operation.id, failure) : failure;
+        throw hasCode(failure, divisionByZero) ? lost(id, failure) : failure;
       });
-    const rows = results.find(({ command }) => command === 'INSERT')?.rows ?? [];
+    const rows = results.flatMap((result) => result.rows);
+    for (const { version } of rows) if (version !== undefined) cache.outdate(tenantId, version);
+    const times = rows.flatMap(({ createdAt }) => createdAt ?? []);
     return events.flatMap((event, index) =>
-      rows.slice(index, index + 1).map(({ createdAt }) => ({ ...event, createdAt })),
+      times.slice(index, index + 1).map((createdAt) => ({ ...event, createdAt })),
     );
   }
 
@@ -197,16 +195,14 @@ export function createOperationJournal({ pool, leaseMs, cache }: OperationJourna
         return readEvent(row);
       }),
     async fail(taken, position, reason, retryInMs) {
-      const { kind } = taken.operation;
       const news: readonly StepNews[] = [{ position, status: 'FAILED', message: reason }];
       const state = retryInMs === null ? 'FAILED' : 'PENDING';
-      const tenantStatus = state === 'FAILED' && kind === 'PROVISION' ? 'ERROR' : taken.told.tenantStatus;
+      const isLost = state === 'FAILED' && taken.operation.kind === 'PROVISION';
+      const tenant: TenantChanges = isLost && taken.told.tenantStatus !== 'ERROR' ? { status: 'ERROR' } : {};
       return only(
-        await telling(taken, async (client, tenant) => {
-          // The tenant's row is locked first and the operation's second, as everywhere.
-          if (tenantStatus !== taken.told.tenantStatus) await tenant.set('status', tenantStatus);
-          return tell(client, taken, { state, news, tenantStatus, error: reason, retryInMs });
-        }),
+        await telling(taken, (client) =>
+          tell(client, taken, { state, news, tenant, error: reason, retryInMs }),
+        ),
       );
     },
     revive: () => reviveLostOperations(pool, leaseMs),

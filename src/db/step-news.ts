@@ -6,11 +6,16 @@ export interface News {
   /** Of the operation, from now on. */
   readonly state: 'PENDING' | 'RUNNING' | 'SUCCEEDED' | 'FAILED';
   readonly news: readonly StepNews[];
-  /** When it changes. */
-  readonly tenantStatus?: TenantStatus;
+  readonly tenant?: TenantChanges;
   /** Why a step failed. */
   readonly error?: string | null;
   readonly retryInMs?: number | null;
+}
+
+/** What changes of the tenant itself. */
+export interface TenantChanges {
+  status?: TenantStatus;
+  schemaVersion?: number;
 }
 
 /** What an event tells of a step; what its last news says is the step's status. */

@@ -2,7 +2,7 @@ import pg from 'pg';
 import type { ProvisioningEvent, StepStatus } from '../core/model.ts';
 import type { TakenOperation } from '../core/ports.ts';
 import { jobKey, operationTask } from './start-operation.ts';
-import type { News } from './step-news.ts';
+import type { News, TenantChanges } from './step-news.ts';
 
 // A record of steps is SQL with its values in it: one message to the server and one answer. Every new schema makes the
 // server forget its plans, so statements that are prepared are planned anew as well (docs/decisions/0013).
@@ -29,6 +29,11 @@ const stepColumns: Readonly<Record<StepStatus, string>> = {
   FAILED: `started_at = coalesce(started_at, ${now}), finished_at = ${now}`,
 };
 
+const tenantColumns = {
+  status: 'status',
+  schema_version: 'schemaVersion',
+} as const satisfies Readonly<Record<string, keyof TenantChanges>>;
+
 const eventColumns = {
   tenant_id: 'tenantId',
   sequence: 'sequence',
@@ -43,24 +48,39 @@ const eventColumns = {
   tenant_status: 'tenantStatus',
 } as const satisfies Readonly<Record<string, keyof UntimedEvent>>;
 
+/** A row that a record answers: of an event, or of a tenant that changed. */
+export interface RecordRow {
+  readonly createdAt?: Date;
+  readonly version?: number;
+}
+
 /**
- * The events that news of steps are told by, and the SQL that records them and commits: the operation under its fence, the
- * steps, an event for each, and the job of a retry. It answers the times of the events, and divides by zero when the
- * operation is lost: an error, so that all of the transaction is rolled back. A step's own work comes before, or the
- * operation's row would block the lease's renewal.
+ * The events that news of steps are told by, and the SQL that records them and commits: the tenant if it changes, the
+ * operation under its fence, the steps, an event for each, and the job of a retry. It answers the tenant's version and the
+ * times of the events, and divides by zero when the operation is lost: an error, so that all of the transaction is rolled
+ * back. A step's own work comes before, or the operation's row would block the lease's renewal.
  */
 export function stepRecord(
   taken: TakenOperation,
   news: News,
-): { readonly events: readonly UntimedEvent[]; readonly sql: string } {
+): { readonly events: readonly UntimedEvent[]; readonly changesTenant: boolean; readonly sql: string } {
   const events = eventsOf(taken, news);
-  return { events, sql: recordSql(taken, news, events) };
+  const tenant = tenantSql(taken.operation, news.tenant ?? {});
+  return { events, changesTenant: tenant !== '', sql: tenant + recordSql(taken, news, events) };
 }
 
-function eventsOf(
-  { operation, steps, told }: TakenOperation,
-  { state, news, tenantStatus = told.tenantStatus }: News,
-): UntimedEvent[] {
+/** Its row is locked first and the operation's second, as everywhere. */
+function tenantSql({ tenantId }: TakenOperation['operation'], changes: TenantChanges): string {
+  const sets = Object.entries(tenantColumns).flatMap(([column, field]) => {
+    const value = changes[field];
+    return value === undefined ? [] : [`${column} = ${literal(value)}`];
+  });
+  return sets.length === 0
+    ? ''
+    : `UPDATE tenants SET ${sets.join(', ')} WHERE id = ${literal(tenantId)} RETURNING version;`;
+}
+
+function eventsOf({ operation, steps, told }: TakenOperation, { state, news, tenant }: News): UntimedEvent[] {
   return news.map(({ position, status, message }, index) => ({
     tenantId: operation.tenantId,
     operationId: operation.id,
@@ -72,7 +92,7 @@ function eventsOf(
     completedSteps: position + (status === 'SUCCESS' ? 1 : 0),
     totalSteps: steps.length,
     message,
-    tenantStatus,
+    tenantStatus: tenant?.status ?? told.tenantStatus,
   }));
 }
 
