@@ -55,11 +55,12 @@ export async function record(cluster: Cluster): Promise<Recording> {
   const ddl = ddlOf(statements, tenantId);
   if (!ddl.flat().some((sql) => sql.includes('CREATE SCHEMA')))
     throw new Error('the DDL of a tenant is not in the log as it is looked for');
+  const savepoints = statements.filter(({ sql }) => sql.startsWith('SAVEPOINT')).length;
   return {
     tenantId,
     ddl,
     // The create's, and those of savepoints, are none of the worker's commits.
-    commits: Math.round(writes) - 1 - ddl.flat().filter((sql) => sql.startsWith('SAVEPOINT')).length,
+    commits: Math.round(writes) - 1 - savepoints / tenants,
     statementCount: Math.round(statements.length / tenants),
     statements: timesOf(statements),
   };
@@ -84,10 +85,10 @@ export async function between(
   return first === undefined || last === undefined || last < 0 ? null : all.slice(first + 1, last);
 }
 
-/**
- * In each transaction that names the tenant, the statements without parameters: in the service those change the
- * catalog. All others have parameters, but for the record, which ends with COMMIT.
- */
+/** What the service sends without parameters, beside DDL and the record, which ends with COMMIT. */
+const noDdl = /^\s*(SELECT|SAVEPOINT|RESET)\b/;
+
+/** The statements that change the catalog, in each transaction that names the tenant. */
 function ddlOf(statements: readonly LoggedStatement[], tenantId: string): string[][] {
   const names = [tenantId, tenantId.replaceAll('-', '')];
   const transactions: string[][] = [];
@@ -99,7 +100,7 @@ function ddlOf(statements: readonly LoggedStatement[], tenantId: string): string
       if (sent.some((statement) => names.some((name) => statement.includes(name)))) transactions.push(sent);
       open.delete(pid);
     }
-    if (sql !== 'BEGIN' && !hasParameters) open.get(pid)?.push(sql);
+    if (sql !== 'BEGIN' && !hasParameters && !noDdl.test(sql)) open.get(pid)?.push(sql);
   }
   return transactions;
 }
