@@ -12,6 +12,8 @@ export interface Recording {
   readonly tenantId: string;
   /** The statements that change the catalog, a list for each transaction that has any. */
   readonly ddl: readonly (readonly string[])[];
+  /** How many it takes; what is written behind one has a transaction id of its own. */
+  readonly savepoints: number;
   /** Transactions of the worker that write, those with DDL included: all but the create's. */
   readonly commits: number;
   /** How many statements it sends. */
@@ -55,12 +57,13 @@ export async function record(cluster: Cluster): Promise<Recording> {
   const ddl = ddlOf(statements, tenantId);
   if (!ddl.flat().some((sql) => sql.includes('CREATE SCHEMA')))
     throw new Error('the DDL of a tenant is not in the log as it is looked for');
-  const savepoints = statements.filter(({ sql }) => sql.startsWith('SAVEPOINT')).length;
+  const savepoints = statements.filter(({ sql }) => sql.startsWith('SAVEPOINT')).length / tenants;
   return {
     tenantId,
     ddl,
-    // The create's, and those of savepoints, are none of the worker's commits.
-    commits: Math.round(writes) - 1 - savepoints / tenants,
+    savepoints,
+    // The create's is none of the worker's.
+    commits: Math.round(writes - savepoints) - 1,
     statementCount: Math.round(statements.length / tenants),
     statements: timesOf(statements),
   };

@@ -197,8 +197,9 @@ export function createOperationJournal({ pool, leaseMs, cache }: OperationJourna
     async fail(taken, position, reason, retryInMs) {
       const news: readonly StepNews[] = [{ position, status: 'FAILED', message: reason }];
       const state = retryInMs === null ? 'FAILED' : 'PENDING';
-      const isLost = state === 'FAILED' && taken.operation.kind === 'PROVISION';
-      const tenant: TenantChanges = isLost && taken.told.tenantStatus !== 'ERROR' ? { status: 'ERROR' } : {};
+      const isGivenUp = state === 'FAILED' && taken.operation.kind === 'PROVISION';
+      const tenant: TenantChanges =
+        isGivenUp && taken.told.tenantStatus !== 'ERROR' ? { status: 'ERROR' } : {};
       return only(
         await telling(taken, (client) =>
           tell(client, taken, { state, news, tenant, error: reason, retryInMs }),

@@ -45,7 +45,7 @@ export interface RoleAdmins {
   next(sql: SqlSession): Promise<RoleAdmin>;
   /** The same as it is now: whether the service may act as it changes when it is no longer among the newest. */
   again(sql: SqlSession, admin: RoleAdmin): Promise<RoleAdmin>;
-  /** The service was denied to act as one: what it remembers of that is out of date. */
+  /** To be called when the service was denied to act as one: what is remembered is out of date. */
   denied(): void;
 }
 
@@ -164,6 +164,7 @@ export function createRoleAdmins({ registryId, beside }: RoleAdminsOptions): Rol
     again,
     denied() {
       acted = undefined;
+      known = undefined;
     },
     async next(sql) {
       if (known !== undefined && known.left-- > 0) {

@@ -27,7 +27,7 @@ export interface StepContexts {
   againIfDenied<T>(work: () => Promise<T>): Promise<T>;
 }
 
-/** The function that makes the contexts for a runner of an operation, who ends at the first transaction that fails otherwise. */
+/** The function that makes the contexts for a runner of an operation, who ends at the first transaction that fails for good. */
 export function createStepContexts({
   registryId,
   migrations,
@@ -62,7 +62,7 @@ export function createStepContexts({
       againIfDenied: (work) =>
         againIfDenied(registryId, work, () => {
           roleAdmins.denied();
-          // It was rolled back, and a password that it stored with it.
+          // The transaction was rolled back, and a password that it stored with it.
           [known, stored] = [undefined, undefined];
         }),
       inTransaction(sql, news) {

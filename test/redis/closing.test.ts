@@ -17,11 +17,10 @@ describe.skipIf(missing !== null)('a connection to Redis whose certificate is re
     await using parts = new AsyncDisposableStack();
     const authority = parts.use(await createTestAuthority());
     const port = await startEncryptedRedis(parts, await authority.issue('server'));
-    const redis = connectRedis(
-      { url: `rediss://localhost:${port}`, tls: { secureContext: createSecureContext({ ca: [] }) } },
-      'publisher',
-      log,
-    );
+    const tls = { secureContext: createSecureContext({ ca: [] }) };
+    const server = { url: `rediss://localhost:${port}`, tls };
+    const redis = parts.adopt(connectRedis(server, 'publisher', log), closeRedis);
+    // `once` would end with the first complaint.
     const ended = new Promise((resolve) => redis.once('end', resolve));
     // The attempt begins, and has a stream in a moment.
     await once(redis, 'connecting');

@@ -83,7 +83,7 @@ test('a tenant comes up whose administrator the service may suddenly not act as 
   const retired: string[] = [];
   await provision(async () => retired.push(...(await retireAll(registryId))));
   expect(retired).toHaveLength(1);
-  // It was not given back to everybody by the tenant that took it for itself.
+  // The tenant took the right for itself, and nobody else has it.
   expect(await retireAll(registryId)).toEqual([]);
   // Between two tenants.
   await provision(async () => {});
