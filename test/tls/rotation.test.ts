@@ -1,4 +1,4 @@
-import { copyFile, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { KeyPair } from '../../scripts/development-certificates.ts';
 import { TenantServiceService as rpc } from '../../src/generated/proto/tenant/v1/tenant.ts';
@@ -92,17 +92,20 @@ describe.skipIf(opensslMissing !== null)('a certificate that changes', () => {
       expect(await serials()).toEqual([before, before]);
       return warnings().at(-1);
     };
+    // In one go: the service may look at any moment.
+    const put = async (path: string, content: string) => {
+      await writeFile(`${path}.new`, content);
+      await rename(`${path}.new`, path);
+    };
     const other = await authority.issue('other');
     const whole = await readFile(other.cert, 'utf8');
-    expect(await broken(() => copyFile(other.key, live.key))).toMatch(/^--tls-key takes the private key of/);
-    expect(await broken(() => writeFile(live.cert, whole.slice(0, 200)))).toMatch(
-      /^--tls-cert takes a PEM file/,
-    );
+    const key = await readFile(other.key, 'utf8');
+    expect(await broken(() => put(live.key, key))).toMatch(/^--tls-key takes the private key of/);
+    expect(await broken(() => put(live.cert, whole.slice(0, 200)))).toMatch(/^--tls-cert takes a PEM file/);
     const unfinished = `${whole}${whole.slice(0, 200)}`;
     expect(await broken(() => rm(live.cert))).toMatch(/^--tls-cert takes a readable PEM file, .*: ENOENT$/);
-    expect(await broken(() => writeFile(live.cert, unfinished))).toMatch(/^--tls-cert takes a PEM file of/);
-    await copyFile(other.key, live.key);
-    await writeFile(live.cert, whole);
+    expect(await broken(() => put(live.cert, unfinished))).toMatch(/^--tls-cert takes a PEM file of/);
+    await put(live.cert, whole);
     await eventually(async () => (await serials()).every((serial) => serial !== before), 10_000);
     const known = count();
     expect(await failureOf(lookUp())).toMatchObject({ code: 'NOT_FOUND' });
